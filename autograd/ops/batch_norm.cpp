@@ -1,0 +1,139 @@
+#include "autograd/ops/batch_norm.h"
+
+namespace mixop::autograd {
+namespace {
+using kernels::BatchNormAttrs;
+
+const BatchNormAttrs& attrs_of(const Node& n) { return n.attr<BatchNormAttrs>(); }
+
+/// Checks the number of inputs and that inputs [from, to) have one element a channel of x.
+void check_inputs(const Graph& g, const Node& n, int x, size_t count, size_t from, size_t to) {
+  MIXOP_CHECK(n.inputs.size() == count, n.op->name, ": its attributes need ", count, " inputs, got ",
+              n.inputs.size());
+  const TensorSpec& xs = g.spec(n.inputs[x]);
+  for (size_t i = from; i < to; ++i) {
+    const TensorSpec& s = g.spec(n.inputs[i]);
+    MIXOP_CHECK(s.shape == Shape{xs.shape.last()} && s.dtype == xs.dtype, n.op->name, ": input ", i, " ", s.shape,
+                " must have one element a channel of x ", xs.shape, " and its type");
+  }
+}
+
+/// dy and x agree; the table, when there is one, has the element asked for.
+void check_gradient(const Graph& g, const Node& n) {
+  const Shape &dy = g.shape(n.inputs[0]), &x = g.shape(n.inputs[1]);
+  MIXOP_CHECK(dy == x, n.op->name, ": dy ", dy, " must have the shape of x ", x);
+  if (!attrs_of(n).scaled) return;
+  const Shape& table = g.shape(n.inputs.back());
+  const int64_t i = attrs_of(n).scale_index;
+  MIXOP_CHECK(i >= 0 && i < table.elements(), n.op->name, ": element ", i, " does not exist in the table ", table);
+}
+
+std::vector<TensorSpec> stats_shape(const Graph& g, const Node& n) {
+  check_inputs(g, n, 0, 1, 1, 1);
+  const TensorSpec& x = g.spec(n.inputs[0]);
+  MIXOP_CHECK(x.shape.rank() >= 2 && x.shape.elements() > 0 && x.dtype != DType::kI32, "bn_stats: x ", x.shape,
+              " must be a non-empty float tensor with channels last and at least one axis before them");
+  return std::vector<TensorSpec>(3, TensorSpec{{x.shape.last()}, x.dtype});
+}
+std::vector<TensorSpec> rstd_shape(const Graph& g, const Node& n) {
+  check_inputs(g, n, 0, 1, 0, 1);
+  return {g.spec(n.inputs[0])};
+}
+std::vector<TensorSpec> apply_shape(const Graph& g, const Node& n) {
+  const size_t count = attrs_of(n).affine ? 5 : 3;
+  check_inputs(g, n, 0, count, 1, count);
+  MIXOP_CHECK(g.shape(n.inputs[0]).rank() >= 2, "bn_apply: x ", g.shape(n.inputs[0]), " must have rank >= 2");
+  return {g.spec(n.inputs[0])};
+}
+std::vector<TensorSpec> reduce_shape(const Graph& g, const Node& n) {
+  check_inputs(g, n, 1, 4 + attrs_of(n).scaled, 2, 4);
+  check_gradient(g, n);
+  return {g.spec(n.inputs[2]), g.spec(n.inputs[2])};
+}
+std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
+  const size_t vectors = 6 + attrs_of(n).affine;
+  check_inputs(g, n, 1, vectors + attrs_of(n).scaled, 2, vectors);
+  check_gradient(g, n);
+  return {g.spec(n.inputs[1])};
+}
+std::vector<TensorSpec> running_shape(const Graph& g, const Node& n) {
+  check_inputs(g, n, 0, 4, 0, 4);
+  return {};
+}
+
+/// The complete gradient of batch normalisation: mean and rstd, when they come from x itself, carry none of their
+/// own.
+void apply_rule(GradContext& ctx) {
+  const Value dy = ctx.dy(), x = ctx.in(0), mean = ctx.in(1), rstd = ctx.in(2);
+  const BatchNormAttrs attrs = attrs_of(ctx.node());
+  const bool scale = attrs.affine && ctx.wants(3), shift = attrs.affine && ctx.wants(4);
+  std::vector<Value> sums = {mean, mean};  // evaluation ignores the values of these operands
+  if (scale || shift || (attrs.training && ctx.wants(0))) {
+    sums = ctx.graph.add(kBnReduce, {dy, x, mean, rstd}, attrs);
+    if (scale) ctx.set(3, sums[1]);
+    if (shift) ctx.set(4, sums[0]);
+  }
+  if (!ctx.wants(0)) return;
+  std::vector<Value> inputs = {dy, x, mean, rstd, sums[0], sums[1]};
+  if (attrs.affine) inputs.push_back(ctx.in(3));
+  ctx.set(0, ctx.graph.add(kBnGrad, inputs, attrs)[0]);
+}
+
+double elements(const Graph& g, const Node& n, int x) {
+  return static_cast<double>(g.shape(n.inputs[x]).elements());
+}
+double stats_flops(const Graph& g, const Node& n) { return 4 * elements(g, n, 0); }
+double apply_flops(const Graph& g, const Node& n) { return (attrs_of(n).affine ? 3 : 2) * elements(g, n, 0); }
+double reduce_flops(const Graph& g, const Node& n) { return 4 * elements(g, n, 1); }
+double grad_flops(const Graph& g, const Node& n) { return (attrs_of(n).training ? 5 : 1) * elements(g, n, 1); }
+}  // namespace
+
+const OpDef kBnStats{
+    .name = "bn_stats", .shape = stats_shape, .grad = nullptr, .cpu = kernels::bn_stats_cpu, .flops = stats_flops};
+const OpDef kBnRstd{.name = "bn_rstd", .shape = rstd_shape, .grad = nullptr, .cpu = kernels::bn_rstd_cpu};
+const OpDef kBnApply{.name = "bn_apply",
+                     .shape = apply_shape,
+                     .grad = apply_rule,
+                     .cpu = kernels::bn_apply_cpu,
+                     .flops = apply_flops};
+const OpDef kBnReduce{.name = "bn_reduce",
+                      .shape = reduce_shape,
+                      .grad = nullptr,
+                      .cpu = kernels::bn_reduce_cpu,
+                      .flops = reduce_flops};
+const OpDef kBnGrad{.name = "bn_grad",
+                    .shape = grad_shape,
+                    .grad = nullptr,
+                    .cpu = kernels::bn_grad_cpu,
+                    .flops = grad_flops,
+                    .accumulates = true};
+const OpDef kBnRunning{
+    .name = "bn_running", .shape = running_shape, .grad = nullptr, .cpu = kernels::bn_running_cpu, .effect = true};
+
+Value batch_norm(Graph& g, Value x, const BatchNorm& bn) {
+  MIXOP_CHECK(x, "batch_norm: the input is missing");
+  MIXOP_CHECK(bool(bn.gamma) == bool(bn.beta), "batch_norm: give both gamma and beta, or neither");
+  MIXOP_CHECK(bool(bn.running_mean) == bool(bn.running_var),
+              "batch_norm: give both running_mean and running_var, or neither");
+  MIXOP_CHECK(bn.training || bn.running_mean, "batch_norm: evaluation needs running_mean and running_var");
+  BatchNormAttrs attrs;
+  attrs.eps = bn.eps;
+  attrs.momentum = bn.momentum;
+  attrs.training = bn.training;
+  attrs.affine = bool(bn.gamma);
+  attrs.count = g.shape(x).rows();
+  Value mean = bn.running_mean, rstd;
+  if (bn.training) {
+    const std::vector<Value> stats = g.add(kBnStats, {x}, attrs);
+    mean = stats[0];
+    rstd = stats[2];
+    if (bn.running_mean) g.add(kBnRunning, {stats[0], stats[1], bn.running_mean, bn.running_var}, attrs);
+  } else {
+    rstd = g.add(kBnRstd, {bn.running_var}, attrs)[0];
+  }
+  std::vector<Value> inputs = {x, mean, rstd};
+  if (attrs.affine) inputs.insert(inputs.end(), {bn.gamma, bn.beta});
+  return g.add(kBnApply, inputs, attrs)[0];
+}
+
+}  // namespace mixop::autograd

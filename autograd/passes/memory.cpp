@@ -1,0 +1,232 @@
+// One arena for all intermediate values. Concatenations, slices, packs and sums of gradients are aliases: producers
+// write straight into their place, the first with kSet and later ones with kAdd.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "autograd/ops/concat.h"
+#include "autograd/passes/passes.h"
+
+namespace mixop::autograd {
+namespace {
+
+using Alias = OpDef::Alias;
+using kernels::Write;
+
+Alias alias_of(const Graph& g, int node) { return g.node(node).op ? g.node(node).op->alias : Alias::kNone; }
+
+class Planner {
+ public:
+  Planner(const Graph& g, const std::vector<Value>& outputs, bool pinned) : g_(g), pinned_(pinned) {
+    parent_.resize(g.size());
+    uses_.resize(g.size());
+    requested_.resize(g.size());
+    for (int i = 0; i < g.size(); ++i) {
+      parent_[i].resize(g.node(i).outputs.size());
+      uses_[i].resize(g.node(i).outputs.size());
+    }
+    for (int i = 0; i < g.size(); ++i)
+      for (const Value v : g.node(i).inputs) ++uses_[v.node][v.output];
+    for (const Value v : outputs)
+      if (!g.node(v).outputs.empty()) requested_[v.node] = true;
+    outputs_ = outputs;
+  }
+
+  Layout run() {
+    link();
+    place();
+    schedule();
+    assign();
+    return std::move(layout_);
+  }
+
+ private:
+  /// Link of a value to the value that contains it.
+  struct Link {
+    Value to;
+    int64_t offset = 0;
+    bool keep_rows = true;  ///< the rows of the container apply (channel slices); else packed
+  };
+
+  bool may_move(Value v) const {
+    const Node& n = g_.node(v);
+    if (!n.op || n.op->effect || parent_[v.node][v.output].to) return false;
+    return n.op->alias == Alias::kNone || n.op->alias == Alias::kConcat || n.op->alias == Alias::kSum;
+  }
+
+  void link() {
+    // Later containers first, so that a sum inside a concatenation knows its own place.
+    for (int i = g_.size() - 1; i >= 0; --i) {
+      const Node& n = g_.node(i);
+      const Alias alias = alias_of(g_, i);
+      if (alias == Alias::kSlice) parent_[i][0] = {n.inputs[0], n.attr<kernels::SliceAttrs>().begin, true};
+      if (alias == Alias::kReshape) parent_[i][0] = {n.inputs[0], 0, false};
+      if (alias != Alias::kConcat && alias != Alias::kPack && alias != Alias::kSum) continue;
+      int64_t offset = 0;
+      for (const Value v : n.inputs) {
+        const Shape& shape = g_.shape(v);
+        const bool alone = uses_[v.node][v.output] == 1 && !requested_[v.node];
+        const bool fits = alias == Alias::kSum
+                              ? g_.node(v).op && g_.node(v).op->accumulates && v.output == 0 && alone
+                              : std::count(n.inputs.begin(), n.inputs.end(), v) == 1;
+        if (fits && may_move(v)) parent_[v.node][v.output] = {{i, 0}, offset, alias != Alias::kPack};
+        if (alias == Alias::kConcat) offset += shape.last();
+        if (alias == Alias::kPack) offset += shape.elements();
+      }
+    }
+  }
+
+  Place resolve(Value v) const {
+    const Link& up = parent_[v.node][v.output];
+    if (!up.to) return {v, 0, g_.shape(v).last()};
+    Place p = resolve(up.to);
+    p.offset += up.offset;
+    if (!up.keep_rows) p.ld = g_.shape(v).last();
+    return p;
+  }
+
+  void place() {
+    for (int i = 0; i < g_.size(); ++i)  // a reshape of a channel slice needs a copy after all
+      if (alias_of(g_, i) == Alias::kReshape) {
+        const Value x = g_.node(i).inputs[0];
+        if (resolve(x).ld != g_.shape(x).last()) parent_[i][0] = {};
+      }
+    layout_.places.resize(g_.size());
+    for (int i = 0; i < g_.size(); ++i)
+      for (size_t k = 0; k < parent_[i].size(); ++k) layout_.places[i].push_back(resolve({i, static_cast<int>(k)}));
+  }
+
+  const Place& at(Value v) const { return layout_.places[v.node][v.output]; }
+
+  void schedule() {
+    std::vector<bool> written(g_.size());  // sums that already have a first writer
+    for (int i = 0; i < g_.size(); ++i) {
+      const Node& n = g_.node(i);
+      if (!n.op) continue;
+      const Alias alias = n.op->alias;
+      if (alias == Alias::kNone) {
+        PlannedStep step{i, {}, {}, Write::kSet};
+        if (!n.outputs.empty()) step.write = write_mode({i, 0}, written);
+        layout_.steps.push_back(step);
+        continue;
+      }
+      if (alias == Alias::kSlice || (alias == Alias::kReshape && parent_[i][0].to)) continue;
+      int64_t offset = 0;
+      for (const Value v : n.inputs) {
+        const Shape& shape = g_.shape(v);
+        if (parent_[v.node][v.output].to != Value{i, 0}) {
+          Place to = at({i, 0});
+          to.offset += offset;
+          if (alias != Alias::kConcat && alias != Alias::kSum) to.ld = shape.last();
+          Write write = Write::kSet;
+          if (alias == Alias::kSum) {
+            write = written[i] ? Write::kAdd : Write::kSet;
+            written[i] = true;
+          }
+          layout_.steps.push_back({i, v, to, write});
+        }
+        if (alias == Alias::kConcat) offset += shape.last();
+        if (alias == Alias::kPack) offset += shape.elements();
+      }
+    }
+  }
+
+  Write write_mode(Value v, std::vector<bool>& written) const {
+    const Value up = parent_[v.node][v.output].to;
+    if (!up || alias_of(g_, up.node) != Alias::kSum) return Write::kSet;
+    const bool first = !written[up.node];
+    written[up.node] = true;
+    return first ? Write::kSet : Write::kAdd;
+  }
+
+  void touch(Value v, int step) {
+    const Value root = at(v).root;
+    if (!g_.node(root).op) return;  // inputs and stores have memory of their own
+    int& slot = layout_.slot_of[root.node][root.output];
+    if (slot < 0) {
+      slot = static_cast<int>(layout_.slots.size());
+      const auto& spec = g_.spec(root);
+      Slot s;
+      s.name = g_.node(root).name + ":" + g_.node(root).op->name;
+      s.bytes = (static_cast<size_t>(spec.shape.elements()) * size_of(spec.dtype) + kAlignment - 1) / kAlignment *
+                kAlignment;
+      s.first = step;
+      layout_.slots.push_back(s);
+      backward_born_.push_back(step_is_backward(step));
+    }
+    Slot& s = layout_.slots[slot];
+    s.last = std::max(s.last, step);
+    if (!backward_born_[slot] && step_is_backward(step)) s.saved = true;
+  }
+
+  bool step_is_backward(int step) const {
+    return step < static_cast<int>(layout_.steps.size()) && g_.node(layout_.steps[step].node).backward;
+  }
+
+  void assign() {
+    layout_.slot_of.resize(g_.size());
+    for (int i = 0; i < g_.size(); ++i) layout_.slot_of[i].assign(g_.node(i).outputs.size(), -1);
+    for (int s = 0; s < static_cast<int>(layout_.steps.size()); ++s) {
+      const PlannedStep& step = layout_.steps[s];
+      if (step.copy_from) {
+        touch(step.copy_from, s);
+        touch({step.node, 0}, s);
+        continue;
+      }
+      for (const Value v : g_.node(step.node).inputs) touch(v, s);
+      for (size_t k = 0; k < g_.node(step.node).outputs.size(); ++k) touch({step.node, static_cast<int>(k)}, s);
+    }
+    const int end = static_cast<int>(layout_.steps.size());
+    for (const Value v : outputs_)
+      if (!g_.node(v).outputs.empty()) touch(v, end);
+    if (pinned_) assign_apart();
+    else assign_shared();
+  }
+
+  void assign_apart() {
+    for (Slot& s : layout_.slots) {
+      s.begin = layout_.arena_bytes;
+      layout_.arena_bytes += s.bytes + kGuardBytes;
+    }
+  }
+
+  /// Greedy by size: each buffer goes to the lowest gap among those it lives together with.
+  void assign_shared() {
+    auto& slots = layout_.slots;
+    std::vector<int> order(slots.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return slots[a].bytes > slots[b].bytes; });
+    std::vector<int> placed;  // sorted by begin
+    for (const int i : order) {
+      Slot& s = slots[i];
+      size_t best = 0;
+      for (const int j : placed) {
+        const Slot& o = slots[j];
+        if (o.last < s.first || s.last < o.first) continue;
+        if (best + s.bytes <= o.begin) break;
+        best = std::max(best, o.begin + o.bytes);
+      }
+      s.begin = best;
+      layout_.arena_bytes = std::max(layout_.arena_bytes, best + s.bytes);
+      placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
+                                     [&](int a, int b) { return slots[a].begin < slots[b].begin; }),
+                    i);
+    }
+  }
+
+  const Graph& g_;
+  bool pinned_;
+  std::vector<Value> outputs_;
+  std::vector<std::vector<Link>> parent_;
+  std::vector<std::vector<int>> uses_;
+  std::vector<bool> requested_, backward_born_;
+  Layout layout_;
+};
+
+}  // namespace
+
+Layout plan_memory(const Graph& graph, const std::vector<Value>& outputs, bool pinned) {
+  return Planner(graph, outputs, pinned).run();
+}
+
+}  // namespace mixop::autograd

@@ -1,0 +1,48 @@
+// The passes between a graph and a plan: prune, fuse, memory.
+#pragma once
+
+#include <vector>
+
+#include "autograd/graph.h"
+#include "autograd/plan.h"
+
+namespace mixop::autograd {
+
+/// A copy of the graph with only what the outputs need, and the effect nodes (running statistics) all of whose
+/// computed inputs are among that. `outputs` are renumbered.
+Graph prune(const Graph& graph, std::vector<Value>& outputs);
+
+/// Replaces composites by their fused forms: relu and batch norm on load, relu masks and gradient scales in place.
+/// A producer is absorbed only when every consumer can absorb it, so that nothing is computed twice and stored too.
+void fuse(Graph& graph, const std::vector<Value>& outputs);
+
+/// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
+struct Place {
+  Value root;
+  int64_t offset = 0, ld = 0;
+};
+
+/// One kernel call to come: a node, or a copy into the place of an alias node (concatenation, sum, pack, reshape).
+struct PlannedStep {
+  int node = -1;
+  Value copy_from;                              ///< set for copies: source value ...
+  Place copy_to;                                ///< ... and destination
+  kernels::Write write = kernels::Write::kSet;  ///< of output 0
+};
+
+struct Layout {
+  std::vector<std::vector<Place>> places;  ///< [node][output]
+  std::vector<PlannedStep> steps;
+  std::vector<Slot> slots;
+  std::vector<std::vector<int>> slot_of;  ///< [node][output] of a root in the arena, else -1
+  size_t arena_bytes = 0;
+};
+
+/// Aliases free ops, decides set or add, and gives each buffer an offset such that no two that live at once
+/// overlap. With `pinned` every buffer has a place of its own, with a guard word behind it.
+Layout plan_memory(const Graph& graph, const std::vector<Value>& outputs, bool pinned);
+
+constexpr size_t kAlignment = 64;  ///< bytes; a cache line and an AVX-512 vector
+constexpr size_t kGuardBytes = 64;
+
+}  // namespace mixop::autograd

@@ -1,0 +1,93 @@
+// A graph compiled for repeated runs: pruned to what is asked, fused, laid out in one arena, bound to kernels.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "autograd/graph.h"
+#include "kernels/core/buffer.h"
+
+namespace mixop::autograd {
+
+/// Memory that plans share when they never run together: one arena of the largest plan's size.
+class Arena {
+ public:
+  /// Asks for at least this many bytes; allowed until the first data().
+  void reserve(size_t bytes);
+  /// Allocates on first use; the address is fixed from then on.
+  std::byte* data();
+  size_t size() const { return bytes_; }
+
+ private:
+  size_t bytes_ = 0;
+  kernels::Buffer buffer_;
+};
+
+struct CompileOptions {
+  enum class Mode : uint8_t {
+    kPlanned,  ///< slots of the arena are reused
+    kPinned    ///< no reuse, own poisoned memory, guard words, a NaN is reported at its node; the same bits
+  };
+  Mode mode = Mode::kPlanned;
+  bool fuse = true;     ///< also needs MIXOP_FUSE != 0
+  int threads = 0;      ///< 0: kernels::default_threads()
+  bool poison = false;  ///< fill the arena with NaN before each run
+};
+
+/// Bytes per memory class, and what each node needs; known before anything is allocated.
+struct MemoryReport {
+  size_t param = 0, state = 0, input = 0, saved = 0, scratch = 0, output = 0, arena = 0, workspace = 0;
+};
+
+/// The planner's view of one buffer in the arena: alive from step `first` to step `last`, both included.
+struct Slot {
+  std::string name;
+  size_t begin = 0, bytes = 0;
+  int first = 0, last = 0;
+  bool saved = false;  ///< made in the forward pass, read in the backward pass
+};
+
+class Plan {
+ public:
+  /// Values in `outputs` are readable after run(); `effects` are nodes kept for what they write (see
+  /// OpDef::effect); effect nodes whose inputs are computed anyway (running statistics) are kept as well.
+  Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena> arena = nullptr,
+       CompileOptions options = {});
+  Plan(Plan&&) noexcept;
+  Plan& operator=(Plan&&) noexcept;
+  ~Plan();
+
+  /// Memory of an input, to be filled before run(). Throws when the plan has no such input.
+  kernels::View input(const std::string& name);
+  bool has_input(const std::string& name) const;
+  /// Allocates on the first call; later calls allocate nothing.
+  void run();
+  /// A requested output, valid until another plan of the same arena runs.
+  kernels::View output(Value v) const;
+  /// The same as a number; the output must have one element.
+  double scalar(Value v) const;
+
+  const MemoryReport& memory() const;
+  const std::vector<Slot>& slots() const;
+
+  struct StepInfo {
+    std::string op, impl, name, shape;
+    double flops, macs;
+    size_t bytes;    ///< of its outputs
+    size_t traffic;  ///< of its operands, each read or written once
+    bool backward;
+  };
+  /// The nodes in the order they run; names of ops as in OpDef (tests read these).
+  std::vector<StepInfo> steps() const;
+  /// Seconds per step, summed over runs since enable_timing(true).
+  void enable_timing(bool on);
+  const std::vector<double>& seconds() const;
+
+ private:
+  struct Body;
+  std::unique_ptr<Body> body_;
+};
+
+}  // namespace mixop::autograd

@@ -1,0 +1,72 @@
+#include "datasets/augment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "datasets/random.h"
+
+namespace mixop::datasets {
+namespace {
+
+enum Draw : uint64_t { kCropY, kCropX, kFlip, kCutoutY, kCutoutX };  // each choice has its own random number
+
+constexpr int kMaxPixels = 4096;
+
+int draw(uint64_t key, Draw which, int n) {
+  return static_cast<int>(uniform(key, which, static_cast<uint64_t>(n)));
+}
+
+}  // namespace
+
+Augment normalisation_of(const Dataset& data) {
+  const ChannelStatistics statistics = channel_statistics(data);
+  Augment augment;
+  augment.mean.assign(statistics.mean.begin(), statistics.mean.end());
+  augment.std.assign(statistics.std.begin(), statistics.std.end());
+  for (size_t c = 0; c < augment.std.size(); ++c)
+    if (augment.std[c] == 0)
+      fail("data set '", data.name, "': channel ", c, " is constant and cannot be normalised");
+  return augment;
+}
+
+void check(const Augment& augment, int channels) {
+  const size_t n = augment.mean.size();
+  if (n != augment.std.size() || (n != 0 && n != static_cast<size_t>(channels)))
+    fail("augment: ", n, " means and ", augment.std.size(), " standard deviations for ", channels,
+         " channels; give one each, or none at all");
+  for (size_t i = 0; i < n; ++i)
+    if (!std::isfinite(augment.mean[i]) || !std::isfinite(augment.std[i]) || augment.std[i] <= 0)
+      fail("augment: channel ", i, " has mean ", augment.mean[i], " and standard deviation ", augment.std[i],
+           "; the mean must be finite and the deviation > 0");
+  if (augment.pad < 0 || augment.pad > kMaxPixels)
+    fail("augment: pad ", augment.pad, " is outside 0..", kMaxPixels);
+  if (augment.cutout < 0 || augment.cutout > kMaxPixels)
+    fail("augment: cutout ", augment.cutout, " is outside 0..", kMaxPixels);
+}
+
+void apply(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key, float* out) {
+  check(augment, c);
+  const int dy = augment.crop ? draw(key, kCropY, 2 * augment.pad + 1) - augment.pad : 0;
+  const int dx = augment.crop ? draw(key, kCropX, 2 * augment.pad + 1) - augment.pad : 0;
+  const bool flip = augment.flip && draw(key, kFlip, 2) == 1;
+  const bool normalise = !augment.mean.empty();
+  for (int y = 0; y < h; ++y)
+    for (int x = 0; x < w; ++x) {
+      const int from_y = y + dy, from_x = (flip ? w - 1 - x : x) + dx;
+      const bool inside = from_y >= 0 && from_y < h && from_x >= 0 && from_x < w;
+      const uint8_t* pixel = inside ? image + (int64_t{from_y} * w + from_x) * c : nullptr;
+      float* target = out + (int64_t{y} * w + x) * c;
+      for (int k = 0; k < c; ++k) {
+        const float value = pixel ? static_cast<float>(pixel[k]) / 255.0f : 0.0f;
+        target[k] = normalise ? (value - augment.mean[k]) / augment.std[k] : value;
+      }
+    }
+
+  if (augment.cutout == 0) return;
+  const int cy = draw(key, kCutoutY, h), cx = draw(key, kCutoutX, w), half = augment.cutout / 2;
+  const int x1 = std::max(0, cx - half), x2 = std::min(w, cx + half);
+  for (int y = std::max(0, cy - half); y < std::min(h, cy + half); ++y)
+    std::fill(out + (int64_t{y} * w + x1) * c, out + (int64_t{y} * w + x2) * c, 0.0f);
+}
+
+}  // namespace mixop::datasets

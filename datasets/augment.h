@@ -1,0 +1,35 @@
+// Normalisation and random augmentation of one image, in the order of the DARTS training script (Liu, Simonyan and
+// Yang 2019): RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, Cutout.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "datasets/dataset.h"
+
+namespace mixop::datasets {
+
+struct Augment {
+  bool crop = false;  // pad with `pad` black pixels on each side, then cut out the original size at a random place
+  int pad = 4;
+  bool flip = false;             // mirror left-right with probability 1/2
+  int cutout = 0;                // side of the erased square in pixels, 0: none (DeVries and Taylor 2017)
+  std::vector<float> mean, std;  // [channels] of pixel / 255; both empty: 0 and 1
+};
+
+// mean and std of `data` as float, no augmentation: what an evaluation uses.
+Augment normalisation_of(const Dataset& data);
+
+// Throws Error unless mean and std have `channels` values (or none), every std is finite and > 0, and pad and
+// cutout are >= 0 (at most 4096).
+void check(const Augment& augment, int channels);
+
+// Writes out [h, w, c] = (pixel / 255 - mean) / std of `image` [h, w, c], augmented as `key` decides: equal keys
+// give equal results, and switching one step on or off leaves the random choices of the others as they were. As in
+// torchvision the padding is black before normalisation, so a padded value is -mean / std, not 0. The cutout square
+// [y - side/2, y + side/2) x [x - side/2, x + side/2) around a uniform pixel is clipped at the border and set to 0
+// after normalisation; an odd side covers side - 1 pixels, as in the original. `out` must not overlap `image`.
+// Throws Error as check() does.
+void apply(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key, float* out);
+
+}  // namespace mixop::datasets

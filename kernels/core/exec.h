@@ -1,0 +1,22 @@
+// What a kernel runs with: threads and workspace. It allocates nothing itself.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mixop::kernels {
+
+struct Exec {
+  int threads = 1;
+  std::byte* workspace = nullptr;  ///< 64-byte aligned, as large as the Impl's workspace() asked for
+
+  template <class T>
+  T* scratch(int64_t offset_bytes = 0) const {
+    return reinterpret_cast<T*>(workspace + offset_bytes);
+  }
+};
+
+/// The number of threads that a new Exec uses: OMP_NUM_THREADS or the machine's cores.
+int default_threads();
+
+}  // namespace mixop::kernels

@@ -1,0 +1,336 @@
+#include "kernels/ops/batch_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/core/wide_rows.h"
+#include "kernels/ops/batch_norm_ref.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/ops/batch_norm_cpu.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/core/simd-inl.h"
+
+#ifndef MIXOP_KERNELS_OPS_BATCH_NORM_CPU_ONCE
+#define MIXOP_KERNELS_OPS_BATCH_NORM_CPU_ONCE
+namespace mixop::kernels {
+namespace {
+constexpr int64_t kTaskElements = 16384;  // elementwise: 64 KB of each operand
+constexpr int64_t kMaxPartials = 32;      // reductions: fixed, so that sums do not depend on the number of threads
+
+/// Rows that a reduction reads again from the first-level cache and sums in float32.
+int64_t block_rows(int64_t width) { return std::clamp<int64_t>(4096 / width, 16, 256); }
+
+/// x[rows, C] cut into tasks of whole wide rows.
+struct Cut {
+  int64_t channels, per_wide, rows, task_rows, tasks;
+
+  /// max_tasks 0: as many as it takes.
+  Cut(const View& x, bool contiguous, int64_t lanes, int64_t max_tasks = 0)
+      : channels(x.last()),
+        per_wide(rows_per_wide_row(channels, lanes, contiguous)),
+        rows(x.rows()),
+        task_rows(rows_per_task(channels, per_wide, kTaskElements)) {
+    if (max_tasks) {
+      const int64_t least = (rows + max_tasks - 1) / max_tasks;
+      task_rows = std::max(task_rows, (least + per_wide - 1) / per_wide * per_wide);
+    }
+    tasks = (rows + task_rows - 1) / task_rows;
+  }
+  int64_t width() const { return channels * per_wide; }
+  Range task(int64_t t) const { return {t * task_rows, std::min(rows, (t + 1) * task_rows)}; }
+};
+
+bool dense(const View& v) { return v.ld == v.last(); }
+
+/// Partials of a reduction: for each task two rows of doubles.
+size_t partials_bytes(const Call& call) {
+  return kMaxPartials * 2 * widest_row(call.in[0].last()) * sizeof(double);
+}
+size_t constants_bytes(const Call& call, int rows) { return rows * widest_row(call.in[0].last()) * sizeof(float); }
+}  // namespace
+}  // namespace mixop::kernels
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace mixop::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+/// Merges statistics of equal counts into running ones, per column (Chan, Golub and LeVeque 1979).
+void Merge(int64_t n, double* mean, double* m2, double count, const double* mean_b, const double* m2_b,
+           double count_b) {
+  const double part = count_b / (count + count_b), both = count * part;
+  for (int64_t i = 0; i < n; ++i) {
+    const double delta = mean_b[i] - mean[i];
+    mean[i] += delta * part;
+    m2[i] += m2_b[i] + delta * delta * both;
+  }
+}
+
+/// Adds a block of rows to the statistics of its columns. One pass finds the mean relative to the first row, a
+/// second one, from cache, sums around it: no cancellation, and a constant column gives exactly its value and 0.
+void AddMoments(const float* x, int64_t stride, int64_t rows, int64_t width, double count, double* mean,
+                double* m2) {
+  const float inverse = 1.0f / static_cast<float>(rows);
+  for_columns(width, [&]<int G>(auto io, int64_t j) HWY_ATTR {
+    const F32 d;
+    Vec32 centre[G], sum[G], squares[G];
+    for (int g = 0; g < G; ++g) {
+      centre[g] = io.load(x + j + g * kLanes);
+      sum[g] = hn::Zero(d);
+    }
+    for (int64_t r = 1; r < rows; ++r)
+      for (int g = 0; g < G; ++g)
+        sum[g] = hn::Add(sum[g], hn::Sub(io.load(x + r * stride + j + g * kLanes), centre[g]));
+    for (int g = 0; g < G; ++g) {
+      centre[g] = hn::MulAdd(sum[g], hn::Set(d, inverse), centre[g]);
+      sum[g] = squares[g] = hn::Zero(d);
+    }
+    for (int64_t r = 0; r < rows; ++r)
+      for (int g = 0; g < G; ++g) {
+        const Vec32 v = hn::Sub(io.load(x + r * stride + j + g * kLanes), centre[g]);
+        sum[g] = hn::Add(sum[g], v);
+        squares[g] = hn::MulAdd(v, v, squares[g]);
+      }
+    HWY_ALIGN float c[G * kLanes], s[G * kLanes], q[G * kLanes];
+    double mean_b[G * kLanes], m2_b[G * kLanes];
+    for (int g = 0; g < G; ++g) {
+      hn::Store(centre[g], d, c + g * kLanes);
+      hn::Store(sum[g], d, s + g * kLanes);
+      hn::Store(squares[g], d, q + g * kLanes);
+    }
+    const double per_row = 1.0 / static_cast<double>(rows);
+    for (int64_t i = 0; i < G * kLanes; ++i) {
+      mean_b[i] = c[i] + s[i] * per_row;
+      m2_b[i] = q[i] - s[i] * per_row * s[i];
+    }
+    Merge(std::min<int64_t>(G * kLanes, width - j), mean + j, m2 + j, count, mean_b, m2_b,
+          static_cast<double>(rows));
+  });
+}
+
+void StatsRun(const Call& call) {
+  const View& x = call.in[0];
+  const int64_t channels = x.last();
+  const Cut cut(x, dense(x), kLanes, kMaxPartials);
+  double* partials = call.exec->scratch<double>();
+  const int64_t stride = 2 * widest_row(channels);
+  parallel_for(*call.exec, cut.tasks, [&](int64_t task, int) HWY_ATTR {
+    double *mean = partials + task * stride, *m2 = mean + stride / 2;
+    std::fill(mean, mean + stride, 0.0);
+    double count = 0;  // rows of channels in each of the first `channels` columns so far
+    for_wide_rows(cut.task(task), channels, cut.per_wide, [&](int64_t first, int64_t rows, int64_t width) HWY_ATTR {
+      const int64_t row = x.ld * (width / channels), block = block_rows(width);
+      const float* p = x.as<float>() + first * x.ld;
+      for (int64_t r = 0; r < rows; r += block) {
+        const int64_t n = std::min(block, rows - r);
+        AddMoments(p + r * row, row, n, width, count, mean, m2);
+        count += static_cast<double>(n);
+      }
+      if (width == channels) return;
+      const double each = count;  // fold the repeated columns into the first `channels`
+      for (int64_t k = channels; k < width; k += channels, count += each)
+        Merge(channels, mean, m2, count, mean + k, m2 + k, each);
+    });
+  });
+  double *mean = partials, *m2 = partials + stride / 2;
+  for (int64_t t = 1; t < cut.tasks; ++t) {
+    const Range done = cut.task(t);
+    const double *mean_b = partials + t * stride, *m2_b = mean_b + stride / 2;
+    Merge(channels, mean, m2, static_cast<double>(done.begin), mean_b, m2_b,
+          static_cast<double>(done.end - done.begin));
+  }
+  const double eps = call.attr<BatchNormAttrs>().eps;
+  for (int64_t c = 0; c < channels; ++c) {
+    double var = m2[c] / static_cast<double>(x.rows());
+    if (var < 0) var = 0;
+    call.out[0].as<float>()[c] = static_cast<float>(mean[c]);
+    call.out[1].as<float>()[c] = static_cast<float>(var);
+    call.out[2].as<float>()[c] = static_cast<float>(1 / std::sqrt(var + eps));
+  }
+}
+
+/// s1 += column sums of dy, s2 += those of dy * (x - mean).
+void AddProducts(const float* dy, int64_t lddy, const float* x, int64_t ldx, int64_t rows, int64_t width,
+                 const float* mean, double* s1, double* s2) {
+  for_columns(width, [&]<int G>(auto io, int64_t j) HWY_ATTR {
+    const F32 d;
+    Vec32 m[G], a[G], b[G];
+    for (int g = 0; g < G; ++g) {
+      m[g] = io.load(mean + j + g * kLanes);
+      a[g] = b[g] = hn::Zero(d);
+    }
+    for (int64_t r = 0; r < rows; ++r)
+      for (int g = 0; g < G; ++g) {
+        const Vec32 v = io.load(dy + r * lddy + j + g * kLanes);
+        a[g] = hn::Add(a[g], v);
+        b[g] = hn::MulAdd(v, hn::Sub(io.load(x + r * ldx + j + g * kLanes), m[g]), b[g]);
+      }
+    HWY_ALIGN float sa[G * kLanes], sb[G * kLanes];
+    for (int g = 0; g < G; ++g) {
+      hn::Store(a[g], d, sa + g * kLanes);
+      hn::Store(b[g], d, sb + g * kLanes);
+    }
+    const int64_t n = std::min<int64_t>(G * kLanes, width - j);
+    for (int64_t i = 0; i < n; ++i) s1[j + i] += sa[i];
+    for (int64_t i = 0; i < n; ++i) s2[j + i] += sb[i];
+  });
+}
+
+void ReduceRun(const Call& call) {
+  const View &dy = call.in[0], &x = call.in[1];
+  const int64_t channels = x.last();
+  const Cut cut(x, dense(x) && dense(dy), kLanes, kMaxPartials);
+  double* partials = call.exec->scratch<double>();
+  const int64_t stride = 2 * widest_row(channels);
+  float* mean = call.exec->scratch<float>(static_cast<int64_t>(partials_bytes(call)));
+  for (int64_t i = 0; i < cut.width(); ++i) mean[i] = call.in[2].as<float>()[i % channels];
+  parallel_for(*call.exec, cut.tasks, [&](int64_t task, int) HWY_ATTR {
+    double *s1 = partials + task * stride, *s2 = s1 + stride / 2;
+    std::fill(s1, s1 + stride, 0.0);
+    for_wide_rows(cut.task(task), channels, cut.per_wide, [&](int64_t first, int64_t rows, int64_t width) HWY_ATTR {
+      const int64_t wide = width / channels, block = block_rows(width);
+      const float *p = dy.as<float>() + first * dy.ld, *q = x.as<float>() + first * x.ld;
+      for (int64_t r = 0; r < rows; r += block)
+        AddProducts(p + r * wide * dy.ld, wide * dy.ld, q + r * wide * x.ld, wide * x.ld, std::min(block, rows - r),
+                    width, mean, s1, s2);
+    });
+    for (int64_t k = channels; k < cut.width(); ++k) {
+      s1[k % channels] += s1[k];
+      s2[k % channels] += s2[k];
+    }
+  });
+  const double w = gradient_scale<float>(call);
+  for (int64_t c = 0; c < channels; ++c) {
+    double s1 = 0, s2 = 0;
+    for (int64_t t = 0; t < cut.tasks; ++t) {
+      s1 += partials[t * stride + c];
+      s2 += partials[t * stride + stride / 2 + c];
+    }
+    call.out[0].as<float>()[c] = static_cast<float>(w * s1);
+    call.out[1].as<float>()[c] = static_cast<float>(w * s2 * call.in[3].as<float>()[c]);
+  }
+}
+
+void ApplyRun(const Call& call) {
+  const View &x = call.in[0], &y = call.out[0];
+  const Loader<float> norm(call, {true, call.attr<BatchNormAttrs>().affine, false}, 1);
+  const Cut cut(x, dense(x) && dense(y), kLanes);
+  float *mean = call.exec->scratch<float>(), *scale = mean + cut.width(), *beta = scale + cut.width();
+  for (int64_t i = 0, c = 0; i < cut.width(); ++i, c = i % cut.channels) {
+    mean[i] = norm.mean[c];
+    scale[i] = norm.gamma ? norm.rstd[c] * norm.gamma[c] : norm.rstd[c];
+    beta[i] = norm.beta ? norm.beta[c] : 0;
+  }
+  parallel_for(*call.exec, cut.tasks, [&](int64_t task, int) HWY_ATTR {
+    for_wide_rows(cut.task(task), cut.channels, cut.per_wide,
+                  [&](int64_t first, int64_t rows, int64_t width) HWY_ATTR {
+                    const int64_t wide = width / cut.channels;
+                    for (int64_t r = 0; r < rows; ++r) {
+                      const float* p = x.as<float>() + (first + r * wide) * x.ld;
+                      float* q = y.as<float>() + (first + r * wide) * y.ld;
+                      for_vectors(width, [&](auto io, int64_t j) HWY_ATTR {
+                        const Vec32 centred = hn::Sub(io.load(p + j), io.load(mean + j));
+                        io.store(hn::MulAdd(centred, io.load(scale + j), io.load(beta + j)), q + j);
+                      });
+                    }
+                  });
+  });
+}
+
+/// dx (+)= a * dy [- k1 - (x - mean) * k2], constants per column.
+template <bool kTraining, bool kAdd>
+void GradRow(const float* dy, const float* x, float* dx, int64_t width, const float* a, const float* mean,
+             const float* k1, const float* k2) {
+  for_vectors(width, [&](auto io, int64_t j) HWY_ATTR {
+    Vec32 g = hn::Mul(io.load(a + j), io.load(dy + j));
+    if constexpr (kTraining) {
+      const Vec32 centred = hn::Sub(io.load(x + j), io.load(mean + j));
+      g = hn::NegMulAdd(centred, io.load(k2 + j), hn::Sub(g, io.load(k1 + j)));
+    }
+    if constexpr (kAdd) g = hn::Add(g, io.load(dx + j));
+    io.store(g, dx + j);
+  });
+}
+
+void GradRun(const Call& call) {
+  const View &dy = call.in[0], &x = call.in[1];
+  const Out& dx = call.out[0];
+  const auto& attrs = call.attr<BatchNormAttrs>();
+  const float *rstd = call.in[3].as<float>(), *gamma = attrs.affine ? call.in[6].as<float>() : nullptr;
+  const Cut cut(x, dense(x) && dense(dy) && dense(dx), kLanes);
+  float* a = call.exec->scratch<float>();
+  float *mean = a + cut.width(), *k1 = mean + cut.width(), *k2 = k1 + cut.width();
+  const float w = gradient_scale<float>(call), count = static_cast<float>(x.rows());
+  for (int64_t i = 0, c = 0; i < cut.width(); ++i, c = i % cut.channels) {
+    const float scale = rstd[c] * (gamma ? gamma[c] : 1);
+    a[i] = w * scale;
+    mean[i] = call.in[2].as<float>()[c];
+    k1[i] = scale * (call.in[4].as<float>()[c] / count);
+    k2[i] = scale * rstd[c] * (call.in[5].as<float>()[c] / count);
+  }
+  const bool add = dx.write == Write::kAdd;
+  const auto row = attrs.training ? (add ? GradRow<true, true> : GradRow<true, false>)
+                                  : (add ? GradRow<false, true> : GradRow<false, false>);
+  parallel_for(*call.exec, cut.tasks, [&](int64_t task, int) {
+    for_wide_rows(cut.task(task), cut.channels, cut.per_wide, [&](int64_t first, int64_t rows, int64_t width) {
+      const int64_t wide = width / cut.channels;
+      for (int64_t r = first; r < first + rows * wide; r += wide)
+        row(dy.as<float>() + r * dy.ld, x.as<float>() + r * x.ld, dx.as<float>() + r * dx.ld, width, a, mean, k1,
+            k2);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace mixop::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace mixop::kernels {
+HWY_EXPORT(StatsRun);
+HWY_EXPORT(ApplyRun);
+HWY_EXPORT(ReduceRun);
+HWY_EXPORT(GradRun);
+namespace {
+
+void stats(const Call& call) { HWY_DYNAMIC_DISPATCH(StatsRun)(call); }
+void apply(const Call& call) { HWY_DYNAMIC_DISPATCH(ApplyRun)(call); }
+void reduce(const Call& call) { HWY_DYNAMIC_DISPATCH(ReduceRun)(call); }
+void grad(const Call& call) { HWY_DYNAMIC_DISPATCH(GradRun)(call); }
+
+size_t reduce_bytes(const Call& call) { return partials_bytes(call) + constants_bytes(call, 1); }
+size_t apply_bytes(const Call& call) { return constants_bytes(call, 3); }
+size_t grad_bytes(const Call& call) { return constants_bytes(call, 4); }
+
+#define MIXOP_REF(name)                                                   \
+  void name(const Call& call) {                                           \
+    with_float(call.in[0].dtype, [&]<class T>() { bn_##name<T>(call); }); \
+  }
+MIXOP_REF(stats_ref)
+MIXOP_REF(rstd_ref)
+MIXOP_REF(apply_ref)
+MIXOP_REF(reduce_ref)
+MIXOP_REF(grad_ref)
+MIXOP_REF(running_ref)
+#undef MIXOP_REF
+
+constexpr Impl kStats[] = {{"rows", all_float32, stats, partials_bytes}, {"ref", any, stats_ref}};
+constexpr Impl kRstd[] = {{"ref", any, rstd_ref}};
+constexpr Impl kApply[] = {{"rows", all_float32, apply, apply_bytes}, {"ref", any, apply_ref}};
+constexpr Impl kReduce[] = {{"rows", all_float32, reduce, reduce_bytes}, {"ref", any, reduce_ref}};
+constexpr Impl kGrad[] = {{"rows", all_float32, grad, grad_bytes}, {"ref", any, grad_ref}};
+constexpr Impl kRunning[] = {{"ref", any, running_ref}};
+}  // namespace
+
+std::span<const Impl> bn_stats_cpu() { return kStats; }
+std::span<const Impl> bn_rstd_cpu() { return kRstd; }
+std::span<const Impl> bn_apply_cpu() { return kApply; }
+std::span<const Impl> bn_reduce_cpu() { return kReduce; }
+std::span<const Impl> bn_grad_cpu() { return kGrad; }
+std::span<const Impl> bn_running_cpu() { return kRunning; }
+}  // namespace mixop::kernels
+#endif

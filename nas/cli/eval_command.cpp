@@ -1,0 +1,94 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <limits>
+
+#include "autograd/checkpoint.h"
+#include "autograd/files.h"
+#include "kernels/core/check.h"
+#include "nas/cli/checkpoint_store.h"
+#include "nas/cli/commands.h"
+#include "nas/cli/keys.h"
+#include "nas/cli/train_task.h"
+
+namespace mixop::cli {
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Eval {
+  std::string run_path, data, root, checkpoint;
+  int64_t batch = 0, images = 0;
+  int threads = 0;
+
+  Json read_run() const {
+    const fs::path path = fs::path(run_path) / "run.json";
+    MIXOP_CHECK(fs::is_regular_file(path), run_path, ": has no run.json, so it is not a run directory");
+    Json run = Json::parse(autograd::read_file(path), nullptr, false);
+    MIXOP_CHECK(run.is_object() && run.contains("config") && run.contains("data"), path.string(),
+                ": damaged: not the JSON of a run");
+    MIXOP_CHECK(run.value("command", "") == "train", run_path, ": is a run of `mixop ", run.value("command", "?"),
+                "`; eval takes one of `mixop train`");
+    return run;
+  }
+
+  Checkpoint load() const {
+    if (!checkpoint.empty()) return read_checkpoint(checkpoint);
+    const fs::path latest = fs::path(run_path) / "ckpt" / "latest";
+    MIXOP_CHECK(fs::exists(latest), run_path, ": has no checkpoint yet");
+    return read_checkpoint(latest);
+  }
+
+  int run() const {
+    const Json stored = read_run();
+    Config config(train_keys());
+    config.resolve(&stored.at("config"));
+    const Checkpoint saved = load();
+    const std::string name = data.empty() ? config.text("data.name") : data;
+    const datasets::Dataset test =
+        datasets::open_test(name, root.empty() && data.empty() ? config.text("data.root") : root);
+    const nas::TrainOptions options = train_options(config, test);
+    const Json& norm = stored.at("data").at("normalisation");
+    datasets::Augment augment;
+    augment.mean = norm.at("mean").get<std::vector<float>>();
+    augment.std = norm.at("std").get<std::vector<float>>();
+    datasets::Loader loader(test, first_indices(test.size(), images, "--test-images"),
+                            batch ? batch : config.integer("train.batch"), augment, datasets::Order::kSequential,
+                            0);
+
+    // A training plan, of one image, makes every tensor that the checkpoint holds.
+    nas::NetworkTraining network(options, {1}, batch_sizes(loader), kernels::DType::kF32, {.threads = threads});
+    autograd::from_safetensors(saved.file("weights.safetensors"), (saved.path / "weights.safetensors").string(),
+                               {&network.stores().weights, &network.stores().state});
+    nas::Score score;
+    const nas::Stopwatch watch;
+    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) score += network.evaluate(view(loader.next()));
+    const double seconds = std::max(1e-9, watch.elapsed());
+    std::printf("%s", fmt::format("checkpoint {}\nimages {}\nloss {:.6f}\ntop1 {:.2f} %\n{:.1f} images/s\n",
+                                  fs::weakly_canonical(saved.path).string(), score.images, score.mean_loss(),
+                                  100 * score.accuracy(), static_cast<double>(score.images) / seconds)
+                          .c_str());
+    return kOk;
+  }
+};
+
+}  // namespace
+
+void add_eval(CLI::App& app, Action& action) {
+  CLI::App* sub = app.add_subcommand("eval", "test a trained network");
+  const auto eval = std::make_shared<Eval>();
+  sub->add_option("run", eval->run_path, "directory of a run of `mixop train`")->required();
+  sub->add_option("--ckpt", eval->checkpoint, "checkpoint folder, else the run's latest");
+  sub->add_option("--data", eval->data, "other data, of the same image size and classes");
+  sub->add_option("--data-root", eval->root, "directory of its files");
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  sub->add_option("--batch", eval->batch, "images per batch, 0: as in training")
+      ->check(CLI::Range(int64_t{0}, kMost));
+  sub->add_option("--test-images", eval->images, "test the first N images, 0: all")
+      ->check(CLI::Range(int64_t{0}, kMost));
+  sub->add_option("--threads", eval->threads, "0: all cores")->check(CLI::Range(0, 4096));
+  sub->callback([eval, &action] { action = [eval] { return eval->run(); }; });
+}
+
+}  // namespace mixop::cli

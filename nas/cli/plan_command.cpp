@@ -1,0 +1,179 @@
+// mixop plan: what a network costs in memory and arithmetic, node by node, before anything runs.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "nas/cli/commands.h"
+#include "nas/cli/model_options.h"
+#include "nas/search/darts.h"
+#include "nas/train.h"
+
+namespace mixop::cli {
+namespace {
+
+using autograd::Plan;
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  ModelOptions model;
+  int64_t batch = 0;
+  int threads = 0;
+  double drop_path = 0.2;
+  bool all_nodes = false, json = false;
+};
+
+struct NamedPlan {
+  std::string name;
+  const Plan* plan;
+};
+
+/// Compiled plans of one network and what they share.
+struct Compiled {
+  std::string title;
+  nas::NetworkSize size;
+  int64_t batch = 0;
+  size_t arena = 0;  ///< of all plans: they never run together
+  std::vector<NamedPlan> plans;
+};
+
+double mib(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+struct Class {
+  const char* name;
+  size_t autograd::MemoryReport::*bytes;
+};
+constexpr Class kClasses[] = {{"param", &autograd::MemoryReport::param},
+                              {"state", &autograd::MemoryReport::state},
+                              {"input", &autograd::MemoryReport::input},
+                              {"saved", &autograd::MemoryReport::saved},
+                              {"scratch", &autograd::MemoryReport::scratch},
+                              {"output", &autograd::MemoryReport::output},
+                              {"workspace", &autograd::MemoryReport::workspace},
+                              {"arena", &autograd::MemoryReport::arena}};
+
+template <class Member>
+double total(const std::vector<Plan::StepInfo>& steps, Member member) {
+  double sum = 0;
+  for (const auto& s : steps) sum += static_cast<double>(s.*member);
+  return sum;
+}
+
+void print_nodes(const std::vector<Plan::StepInfo>& steps) {
+  fmt::print("  {:<18} {:<18} {:>9} {:>10}  {:<20} {}\n", "op", "implementation", "MiB", "MFLOP", "output", "name");
+  for (const auto& s : steps)
+    fmt::print("  {:<18} {:<18} {:>9.3f} {:>10.3f}  {:<20} {}{}\n", s.op, s.impl, mib(s.bytes), s.flops / 1e6, s.shape,
+               s.name, s.backward ? " (backward)" : "");
+}
+
+constexpr size_t kShown = 15;
+
+template <class Member>
+void print_largest(std::vector<Plan::StepInfo> steps, Member member, const char* title) {
+  std::stable_sort(steps.begin(), steps.end(), [&](const auto& a, const auto& b) { return a.*member > b.*member; });
+  if (steps.size() > kShown) steps.resize(kShown);
+  fmt::print("  {}\n", title);
+  print_nodes(steps);
+}
+
+void print_text(const Compiled& c, bool all_nodes) {
+  fmt::print("{}, batch {}\nparameters {}, {:.2f} M multiply-adds an image, arena of all plans {:.1f} MiB\n\n", c.title,
+             c.batch, grouped(c.size.parameters), c.size.macs / 1e6, mib(c.arena));
+  fmt::print("{:<20} {:>6} {:>9}", "plan", "nodes", "GFLOP");
+  for (const Class& k : kClasses) fmt::print(" {:>9}", k.name);
+  fmt::print("  (MiB)\n");
+  for (const auto& [name, plan] : c.plans) {
+    const auto steps = plan->steps();
+    fmt::print("{:<20} {:>6} {:>9.3f}", name, steps.size(), total(steps, &Plan::StepInfo::flops) / 1e9);
+    for (const Class& k : kClasses) fmt::print(" {:>9.2f}", mib(plan->memory().*k.bytes));
+    fmt::print("\n");
+  }
+  for (const auto& [name, plan] : c.plans) {
+    const auto steps = plan->steps();
+    fmt::print("\n{}\n", name);
+    if (all_nodes) {
+      print_nodes(steps);
+    } else {
+      print_largest(steps, &Plan::StepInfo::bytes, "largest outputs:");
+      print_largest(steps, &Plan::StepInfo::flops, "most arithmetic:");
+    }
+  }
+}
+
+void print_json(const Compiled& c) {
+  Json plans = Json::array();
+  for (const auto& [name, plan] : c.plans) {
+    Json memory, nodes = Json::array();
+    for (const Class& k : kClasses) memory[k.name] = plan->memory().*k.bytes;
+    for (const auto& s : plan->steps())
+      nodes.push_back({{"op", s.op},
+                       {"impl", s.impl},
+                       {"name", s.name},
+                       {"shape", s.shape},
+                       {"bytes", s.bytes},
+                       {"flops", s.flops},
+                       {"macs", s.macs},
+                       {"backward", s.backward}});
+    plans.push_back({{"name", name}, {"memory", memory}, {"nodes", nodes}});
+  }
+  const Json j = {{"title", c.title},          {"batch", c.batch},        {"parameters", c.size.parameters},
+                  {"macs", c.size.macs},       {"arena_bytes", c.arena},  {"plans", plans}};
+  fmt::print("{}\n", j.dump());
+}
+
+void print(const Compiled& c, const Options& o) {
+  if (o.json) print_json(c);
+  else print_text(c, o.all_nodes);
+}
+
+int run(const Options& o) {
+  Compiled c;
+  const autograd::CompileOptions compile{.threads = o.threads};
+  if (o.model.supernet()) {
+    nas::DartsOptions options;
+    options.net = o.model.supernet_options();
+    c.title = "supernet: " + describe_sizes(options.net);
+    c.size = nas::measure_supernet(options.net);
+    c.batch = o.batch ? o.batch : 64;
+    const nas::DartsSearch search(options, {{c.batch}, {c.batch}, {c.batch}}, kernels::DType::kF32, compile);
+    c.arena = search.arena_bytes();
+    c.plans = {{"architecture step", &search.arch_plan()},
+               {"weight step", &search.weight_plan()},
+               {"evaluation", &search.eval_plan()}};
+    print(c, o);
+  } else {
+    nas::TrainOptions options;
+    options.net = o.model.network_options();
+    options.drop_path_prob = o.drop_path;
+    c.title = (options.net.genotype.name.empty() ? "network" : options.net.genotype.name) + ": " +
+              describe_sizes(options.net);
+    c.size = nas::measure_network(options.net);
+    c.batch = o.batch ? o.batch : 96;
+    const nas::NetworkTraining training(options, {c.batch}, {c.batch}, kernels::DType::kF32, compile);
+    c.arena = training.arena_bytes();
+    c.plans = {{"training step", &training.train_plan()}, {"evaluation", &training.eval_plan()}};
+    print(c, o);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("plan", "Memory and arithmetic of a network's steps, without running them");
+  options->model.add_to(*command);
+  command->add_option("--batch", options->batch, "Images in a step (supernet 64, network 96)")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--drop-path", options->drop_path, "Drop-path probability at the end of training; 0: no masks")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--threads", options->threads, "Threads; workspaces depend on it (default: all)")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--all-nodes", options->all_nodes, "Every node in the order of execution, not only the largest");
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace mixop::cli

@@ -1,0 +1,51 @@
+// First-order DARTS as a task: the supernet, its two halves of the training data and the alphas' history.
+#pragma once
+
+#include <map>
+
+#include "nas/cli/run_data.h"
+#include "nas/cli/task.h"
+#include "nas/search/darts.h"
+
+namespace mixop::cli {
+
+class SearchTask final : public Task {
+ public:
+  /// Opens the data and compiles all plans. Throws what those do.
+  SearchTask(Config& config, nas::Ledger& ledger);
+
+  int epochs() const override { return options_.epochs; }
+  int64_t steps_per_epoch() const override { return train_loader_->batches_per_epoch(); }
+  int64_t evaluation_batches() const override { return eval_loader_->batches_per_epoch(); }
+  std::vector<std::string> step_phases() const override { return {"train_a", "train_w"}; }
+  std::string evaluation_phase() const override { return "valid"; }
+
+  void begin_epoch(int epoch) override { search_->begin_epoch(epoch); }
+  double learning_rate() override { return search_->learning_rate(); }
+  void step(std::vector<nas::Score>& scores, nas::Ledger& ledger) override;
+  std::optional<nas::Score> evaluate(nas::Ledger& ledger, const GoOn& go_on) override;
+  void end_epoch(int epoch, RunDirectory& directory) override;
+  void write_files(RunDirectory& directory) const override;
+
+  nas::Stores& stores() override { return search_->stores(); }
+  std::vector<std::pair<std::string, datasets::Loader*>> loaders() override;
+  Json state() const override { return {{"alphas", history_}}; }
+  void restore(const Json& state) override { history_ = state.at("alphas"); }
+
+  Json data() const override;
+  int64_t parameters() const override;
+  std::string describe() const override;
+  std::string report(RunDirectory& directory, const Evaluations& evaluations, bool finished) override;
+
+ private:
+  using Table = std::vector<float>;  // [edges, operations]
+
+  nas::DartsOptions options_;
+  datasets::Dataset train_;
+  std::unique_ptr<datasets::Loader> train_loader_, valid_loader_, eval_loader_;
+  std::unique_ptr<nas::DartsSearch> search_;
+  std::map<int64_t, nas::Cost> arch_cost_, weight_cost_, eval_cost_;  // of one run, by batch size
+  std::map<std::string, std::vector<Table>> history_;                 // per table of alphas, after each epoch
+};
+
+}  // namespace mixop::cli

@@ -1,0 +1,65 @@
+#include "nas/cli/task.h"
+
+#include <fmt/format.h>
+
+#include "nas/cli/run_data.h"
+
+namespace mixop::cli {
+
+void Evaluations::add(int epoch, const nas::Score& score) {
+  last_epoch = epoch;
+  last = score;
+  if (best_epoch >= 0 && score.accuracy() <= best.accuracy()) return;
+  best_epoch = epoch;
+  best = score;
+}
+
+void book(nas::Ledger& ledger, nas::Phase phase, nas::Cost cost, double seconds) {
+  cost.seconds = seconds;
+  ledger.add(phase, cost);
+}
+
+std::optional<nas::Score> evaluate_over(datasets::Loader& loader, const std::map<int64_t, nas::Cost>& costs,
+                                        nas::Ledger& ledger, const Task::GoOn& go_on,
+                                        const std::function<nas::Score(const nas::Batch&)>& evaluate) {
+  const datasets::Cursor start = loader.cursor();
+  nas::Score score;
+  for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) {
+    const datasets::Batch& batch = next(loader, ledger);
+    nas::Stopwatch watch;
+    score += evaluate(view(batch));
+    book(ledger, nas::Phase::kEvaluation, costs.at(batch.size), watch.lap());
+    if (!go_on(score, i + 1)) {
+      loader.seek(start);
+      return std::nullopt;
+    }
+  }
+  return score;
+}
+
+std::string describe_memory(nas::Stores& stores, size_t arena, size_t data,
+                            const std::vector<std::pair<std::string, const autograd::Plan*>>& plans) {
+  constexpr double kMb = 1e-6;
+  size_t tensors = 0;
+  for (autograd::TensorStore* store : stores.all())
+    tensors += static_cast<size_t>(store->elements()) * kernels::size_of(store->dtype());
+  size_t inputs = 0;
+  std::string text;
+  for (const auto& [name, plan] : plans) {
+    const autograd::MemoryReport& m = plan->memory();
+    inputs += m.input;
+    text += fmt::format("  {:12} {:9.1f} MB arena, {:9.1f} MB workspace, {:7.1f} MB input\n", name,
+                        static_cast<double>(m.arena) * kMb, static_cast<double>(m.workspace) * kMb,
+                        static_cast<double>(m.input) * kMb);
+  }
+  const size_t total = tensors + arena + inputs + data;
+  return fmt::format(
+             "memory: {:.1f} MB = {:.1f} tensors (weights, alphas, statistics, optimiser) + {:.1f} arena of all "
+             "plans "
+             "+ {:.1f} inputs + {:.1f} data\n",
+             static_cast<double>(total) * kMb, static_cast<double>(tensors) * kMb, static_cast<double>(arena) * kMb,
+             static_cast<double>(inputs) * kMb, static_cast<double>(data) * kMb) +
+         text;
+}
+
+}  // namespace mixop::cli

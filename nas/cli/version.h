@@ -1,0 +1,5 @@
+#pragma once
+
+namespace mixop::cli {
+inline constexpr char kVersion[] = "0.1.0";
+}  // namespace mixop::cli

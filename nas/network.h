@@ -1,0 +1,34 @@
+// The network derived from a genotype, as it is trained from scratch (reference 1.6 for CIFAR, 1.7 for ImageNet).
+#pragma once
+
+#include "nas/supernet.h"
+
+namespace mixop::nas {
+
+struct NetworkOptions {
+  Genotype genotype;
+  int64_t channels = 36, classes = 10;
+  int cells = 20;
+  int64_t height = 32, width = 32, image_channels = 3;
+  bool auxiliary = false;      ///< a second classifier after cell 2*cells/3, in training only
+  bool imagenet_stem = false;  ///< three stride-2 convolutions in place of one 3x3
+  bool drop_path = false;      ///< masks per sample and operation; the keep probability is state "drop_path.keep"
+  uint64_t seed = 0;           ///< of the drop-path masks; their counter is state "counter"
+
+  void check() const;
+};
+
+/// Adds the network; reductions are at cells/3 and 2*cells/3. Drop-path and the auxiliary head exist with training
+/// only.
+NetworkOutputs build_network(Graph& g, Value images, Stores& stores, const NetworkOptions& options, bool training);
+
+/// Parameters and multiply-adds (convolutions and linear layers) of one image through the network.
+struct NetworkSize {
+  int64_t parameters = 0;  ///< without the auxiliary head, as published
+  int64_t auxiliary_parameters = 0;
+  double macs = 0;
+};
+NetworkSize measure_network(const NetworkOptions& options);
+NetworkSize measure_supernet(const SupernetOptions& options);
+
+}  // namespace mixop::nas

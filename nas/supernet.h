@@ -1,0 +1,51 @@
+// The DARTS supernet: stacked cells whose nodes mix all candidate operations of all incoming edges.
+#pragma once
+
+#include <vector>
+
+#include "nas/layers.h"
+
+namespace mixop::nas {
+
+struct SupernetOptions {
+  int64_t channels = 16, classes = 10, stem_multiplier = 3;
+  int cells = 8, nodes = 4;
+  int multiplier = 4;  ///< the last `multiplier` nodes are concatenated
+  int64_t height = 32, width = 32, image_channels = 3;
+  std::vector<CellOp> operations{kDartsOps.begin(), kDartsOps.end()};
+  std::vector<int> reduction_cells;  ///< empty: cells/3 and 2*cells/3 as DARTS places them
+
+  int edges() const { return nodes * (nodes + 3) / 2; }
+  std::vector<int> reductions() const;
+  /// Throws one clear line when the sizes are impossible (image not divisible by 4, no cells, ...).
+  void check() const;
+};
+
+/// Everything that outlives a plan. Initial values depend on the seed and the tensors' names only.
+struct Stores {
+  TensorStore weights, alphas, state, optimizer;
+  explicit Stores(kernels::DType real, uint64_t seed)
+      : weights("weights", real, seed),
+        alphas("alphas", real, seed),
+        state("state", real),
+        optimizer("optimizer", real) {}
+  std::vector<TensorStore*> all() { return {&weights, &alphas, &state, &optimizer}; }
+};
+
+struct NetworkOutputs {
+  Value logits;     ///< [N, classes]
+  Value auxiliary;  ///< [N, classes] of the auxiliary head, or empty
+  Value stem;       ///< [N, H, W, stem_multiplier * channels]
+  std::vector<Value> cells;
+  Value pooled;  ///< [N, channels of the last cell]
+};
+
+/// Adds the supernet to the graph (structure: DARTS, Liu et al. 2019, CIFAR form). images [N,H,W,image_channels].
+/// With training = false batch norm uses the running statistics.
+NetworkOutputs build_supernet(Graph& g, Value images, Stores& stores, const SupernetOptions& options,
+                              bool training);
+
+/// The stem of CIFAR networks: conv 3x3 to `channels`, batch norm (affine), no relu.
+Value cifar_stem(Layers& layers, Value images, int64_t channels);
+
+}  // namespace mixop::nas

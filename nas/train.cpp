@@ -1,0 +1,72 @@
+#include "nas/train.h"
+
+#include "autograd/ops/binary.h"
+#include "autograd/ops/copy.h"
+#include "autograd/ops/cross_entropy.h"
+
+namespace mixop::nas {
+
+using kernels::Reduction;
+
+NetworkTraining::NetworkTraining(const TrainOptions& options, const std::vector<int64_t>& train_sizes,
+                                 const std::vector<int64_t>& eval_sizes, kernels::DType real,
+                                 const autograd::CompileOptions& compile_options)
+    : options_(options), stores_(real, options.seed), compile_(compile_options) {
+  options_.net.drop_path = options_.drop_path_prob > 0;
+  options_.net.seed = options_.seed;
+  for (const int64_t n : train_sizes) train_.try_emplace(n, compile(true, n));
+  for (const int64_t n : eval_sizes) eval_.try_emplace(n, compile(false, n));
+  for (TensorStore* store : stores_.all()) store->bind();
+  if (!train_.empty()) begin_epoch(0);
+}
+
+NetworkTraining::Step NetworkTraining::compile(bool training, int64_t batch) {
+  const NetworkOptions& o = options_.net;
+  Graph g(stores_.weights.dtype());
+  const Value images = g.input("images", {batch, o.height, o.width, o.image_channels});
+  const Value labels = g.input("labels", {batch}, kernels::DType::kI32);
+  const NetworkOutputs net = build_network(g, images, stores_, o, training);
+  const double smoothing = training ? options_.label_smoothing : 0;
+  Value loss = autograd::cross_entropy(g, net.logits, labels, smoothing, Reduction::kMean);
+  if (net.auxiliary) {
+    const Value aux = autograd::cross_entropy(g, net.auxiliary, labels, smoothing, Reduction::kMean);
+    loss = autograd::add(g, loss, autograd::mul(g, aux, autograd::constant(g, {1}, options_.auxiliary_weight)));
+  }
+  const Value correct = autograd::top1(g, net.logits, labels);
+  std::vector<Value> asked = {loss, correct};
+  Value norm;
+  if (training) {
+    const auto nodes = autograd::sgd(g, loss, stores_.weights, stores_.optimizer, options_.sgd);
+    norm = nodes.norm;
+    asked.push_back(norm);
+    asked.push_back(nodes.step);
+  }
+  return {loss, correct, norm, autograd::Plan(g, asked, arena_, compile_)};
+}
+
+void NetworkTraining::begin_epoch(int epoch) {
+  stores_.optimizer.set("weights.lr", autograd::cosine_lr(options_.lr, options_.lr_min, epoch, options_.epochs));
+  if (stores_.state.find("drop_path.keep") >= 0)
+    stores_.state.set("drop_path.keep", 1 - options_.drop_path_prob * epoch / options_.epochs);
+}
+
+Score NetworkTraining::run(std::map<int64_t, Step>& steps, const Batch& batch) {
+  const auto it = steps.find(batch.size);
+  MIXOP_CHECK(it != steps.end(), "training: no plan was compiled for a batch of ", batch.size);
+  Step& step = it->second;
+  feed(step.plan, batch);
+  step.plan.run();
+  if (step.norm) gradient_norm_ = step.plan.scalar(step.norm);
+  return {step.plan.scalar(step.loss) * static_cast<double>(batch.size), step.plan.scalar(step.correct),
+          batch.size};
+}
+
+Score NetworkTraining::step(const Batch& batch) {
+  const Score score = run(train_, batch);
+  if (stores_.state.find("counter") >= 0) stores_.state.set("counter", stores_.state.get("counter") + 1);
+  return score;
+}
+
+Score NetworkTraining::evaluate(const Batch& batch) { return run(eval_, batch); }
+
+}  // namespace mixop::nas

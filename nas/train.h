@@ -1,0 +1,63 @@
+// Training of a derived network from scratch (reference 1.6).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "autograd/optimizer.h"
+#include "nas/batch.h"
+#include "nas/network.h"
+
+namespace mixop::nas {
+
+struct TrainOptions {
+  NetworkOptions net;
+  int epochs = 600;
+  double lr = 0.025, lr_min = 0;  ///< cosine per epoch
+  autograd::Sgd sgd{.momentum = 0.9, .weight_decay = 3e-4, .clip = 5};
+  double auxiliary_weight = 0.4, label_smoothing = 0;
+  double drop_path_prob = 0.2;  ///< reached linearly: epoch / epochs of it is in force
+  uint64_t seed = 0;
+};
+
+class NetworkTraining {
+ public:
+  /// The batch sizes that will occur in training and in evaluation.
+  NetworkTraining(const TrainOptions& options, const std::vector<int64_t>& train_sizes,
+                  const std::vector<int64_t>& eval_sizes, kernels::DType real = kernels::DType::kF32,
+                  const autograd::CompileOptions& compile = {});
+
+  /// Sets learning rate and drop-path probability of epoch 0, 1, ...
+  void begin_epoch(int epoch);
+  double learning_rate() { return stores_.optimizer.get("weights.lr"); }
+  /// One SGD step; the loss reported includes the auxiliary part.
+  Score step(const Batch& batch);
+  Score evaluate(const Batch& batch);
+  double gradient_norm() const { return gradient_norm_; }
+
+  Stores& stores() { return stores_; }
+  const autograd::Plan& train_plan() const { return train_.begin()->second.plan; }
+  const autograd::Plan& eval_plan() const { return eval_.begin()->second.plan; }
+  /// The plan of that batch size; throws std::out_of_range when there is none.
+  const autograd::Plan& train_plan(int64_t batch) const { return train_.at(batch).plan; }
+  const autograd::Plan& eval_plan(int64_t batch) const { return eval_.at(batch).plan; }
+  size_t arena_bytes() const { return arena_->size(); }
+
+ private:
+  struct Step {
+    Value loss, correct, norm;
+    autograd::Plan plan;
+  };
+  Step compile(bool training, int64_t batch);
+  Score run(std::map<int64_t, Step>& steps, const Batch& batch);
+
+  TrainOptions options_;
+  Stores stores_;
+  autograd::CompileOptions compile_;
+  std::shared_ptr<autograd::Arena> arena_ = std::make_shared<autograd::Arena>();
+  std::map<int64_t, Step> train_, eval_;
+  double gradient_norm_ = 0;
+};
+
+}  // namespace mixop::nas

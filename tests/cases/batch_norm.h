@@ -1,0 +1,66 @@
+// Batch normalisation: training and evaluation, with and without affine, channels around the vector length,
+// one-pixel images, slices of a wider tensor, a gradient scaled by a table on load (through mix).
+#pragma once
+
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/concat.h"
+#include "autograd/ops/mix.h"
+#include "tests/support/case.h"
+
+namespace mixop::test {
+
+inline std::vector<Case> batch_norm_cases() {
+  using autograd::BatchNorm;
+  using autograd::Graph;
+  using autograd::Value;
+  using kernels::Shape;
+  using Values = std::vector<Value>;
+  std::vector<Case> cases;
+  const std::vector<Shape> shapes = {{5, 1, 1, 3},    {5, 1},          {7, 4},         {3, 5, 7, 4},
+                                     {2, 9, 9, 8},    {4, 8, 8, 16},   {1, 3, 5, 16},  {2, 13, 11, 17},
+                                     {3, 16, 17, 32}, {2, 7, 9, 33},   {2, 8, 8, 36},  {2, 9, 8, 64},
+                                     {2, 5, 5, 108},  {9, 32, 32, 16}, {2, 3, 3, 5, 6}};
+  for (const Shape& x : shapes) {
+    const Shape c{x.last()};
+    cases.push_back({kernels::text("batch_norm", x), {{"x", x}}, [](Graph& g, const Values& in) {
+                       return Values{autograd::batch_norm(g, in[0], {})};
+                     }});
+    cases.push_back({kernels::text("batch_norm", x, " affine"),
+                     {{"x", x}, {"gamma", c}, {"beta", c}},
+                     [](Graph& g, const Values& in) {
+                       BatchNorm bn;
+                       bn.gamma = in[1];
+                       bn.beta = in[2];
+                       return Values{autograd::batch_norm(g, in[0], bn)};
+                     }});
+    const CaseInput mean{.name = "mean", .shape = c, .differentiate = false};
+    const CaseInput var{.name = "var", .shape = c, .fill = CaseInput::Fill::kPositive, .differentiate = false};
+    cases.push_back(
+        {kernels::text("batch_norm", x, " evaluation"), {{"x", x}, mean, var}, [](Graph& g, const Values& in) {
+           BatchNorm bn;
+           bn.running_mean = in[1];
+           bn.running_var = in[2];
+           bn.training = false;
+           return Values{autograd::batch_norm(g, in[0], bn)};
+         }});
+    cases.push_back({kernels::text("batch_norm", x, " evaluation affine"),
+                     {{"x", x}, mean, var, {"gamma", c}, {"beta", c}},
+                     [](Graph& g, const Values& in) {
+                       BatchNorm bn{.gamma = in[3], .beta = in[4], .running_mean = in[1], .running_var = in[2]};
+                       bn.eps = 1e-3;
+                       bn.training = false;
+                       return Values{autograd::batch_norm(g, in[0], bn)};
+                     }});
+  }
+  // The results are slices of one wider tensor, and the gradient of one arrives scaled.
+  for (const int64_t c : {4, 16, 17})
+    cases.push_back({kernels::text("batch_norm of slices, channels ", c),
+                     {{"a", {2, 5, 6, c}}, {"b", {2, 5, 6, 8}}, {"table", {2, 3}}},
+                     [](Graph& g, const Values& in) {
+                       const Value a = autograd::batch_norm(g, in[0], {}), b = autograd::batch_norm(g, in[1], {});
+                       return Values{autograd::concat(g, {autograd::scale(g, in[2], a, 4), b}, 3)};
+                     }});
+  return cases;
+}
+
+}  // namespace mixop::test

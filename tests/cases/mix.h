@@ -1,0 +1,79 @@
+// Mixed operations: plain terms, batch-normed and rectified ones (moved into the sum when fused), equal and missing
+// elements of the table, many terms, results that are slices.
+#pragma once
+
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/concat.h"
+#include "autograd/ops/mix.h"
+#include "autograd/ops/unary.h"
+#include "tests/support/case.h"
+
+namespace mixop::test {
+
+/// A mix of `terms` candidates of shape x: every second one batch-normed, every fourth with gamma and beta, every
+/// third rectified when `normed`.
+inline Case mix_case(const kernels::Shape& x, const kernels::Shape& table, int terms, bool normed) {
+  using autograd::Graph;
+  using autograd::Value;
+  Case c{kernels::text("mix", x, " of ", terms, normed ? " normed" : "", " table ", table), {{"table", table}}, {}};
+  for (int t = 0; t < terms; ++t) c.inputs.push_back({kernels::text("z", t), x});
+  c.inputs.push_back({"gamma", {x.last()}});
+  c.inputs.push_back({"beta", {x.last()}});
+  const int64_t elements = table.elements();
+  c.build = [=](Graph& g, const std::vector<Value>& in) {
+    std::vector<std::pair<int64_t, Value>> list;
+    for (int t = 0; t < terms; ++t) {
+      Value z = in[1 + t];
+      autograd::BatchNorm bn;
+      if (t % 4 == 2) {
+        bn.gamma = in[terms + 1];
+        bn.beta = in[terms + 2];
+      }
+      if (normed && t % 2 == 0) z = autograd::batch_norm(g, z, bn);
+      if (normed && t % 3 == 1) z = autograd::relu(g, z);
+      list.emplace_back(t * 5 % elements, z);
+    }
+    return std::vector<Value>{autograd::mix(g, in[0], list)};
+  };
+  return c;
+}
+
+inline std::vector<Case> mix_cases() {
+  using autograd::Graph;
+  using autograd::Value;
+  using kernels::Shape;
+  using Values = std::vector<Value>;
+  std::vector<Case> cases;
+  for (const Shape& x : std::vector<Shape>{{1, 1, 1, 1},
+                                           {2, 3, 5, 4},
+                                           {1, 7, 3, 8},
+                                           {2, 8, 8, 16},
+                                           {3, 5, 7, 17},
+                                           {2, 4, 4, 33},
+                                           {2, 3, 3, 64},
+                                           {2, 2, 3, 108},
+                                           {6, 10},
+                                           {5, 32, 32, 16}})
+    for (const bool normed : {false, true})
+      if (!normed || x.rows() > 2) cases.push_back(mix_case(x, {3, 4}, 5, normed));
+  cases.push_back(mix_case({2, 5, 5, 16}, {14, 8}, 60, true));
+  cases.push_back(mix_case({2, 5, 5, 8}, {3}, 7, false));        // elements used more than once
+  cases.push_back(mix_case({2, 5, 5, 8}, {2, 2, 3}, 4, false));  // some without a term
+  cases.push_back(mix_case({2, 5, 5, 8}, {1}, 1, false));
+  for (const int64_t c : {4, 16, 17})
+    cases.push_back({kernels::text("mixes side by side, channels ", c),
+                     {{"table", {2, 2}}, {"a", {2, 4, 5, c}}, {"b", {2, 4, 5, c}}},
+                     [](Graph& g, const Values& in) {
+                       const Value n = autograd::batch_norm(g, in[2], {});
+                       const Value m = autograd::mix(g, in[0], {{0, in[1]}, {3, n}});
+                       const Value o = autograd::mix(g, in[0], {{1, m}, {2, in[1]}});
+                       return Values{autograd::concat(g, {m, o}, 3)};
+                     }});
+  for (const Shape& x : std::vector<Shape>{{1}, {33}, {2, 3, 4, 5}, {3, 16, 17, 16}})
+    cases.push_back({kernels::text("scale", x), {{"table", {3, 2}}, {"x", x}}, [](Graph& g, const Values& in) {
+                       return Values{autograd::scale(g, in[0], in[1], 3)};
+                     }});
+  return cases;
+}
+
+}  // namespace mixop::test
