@@ -5,6 +5,8 @@
 #include <locale>
 #include <sstream>
 
+#include "kernels/core/check.h"
+
 namespace mixop::nas {
 namespace {
 
@@ -176,7 +178,7 @@ std::string_view op_label(CellOp op) {
 std::string draw_dot(const Genotype& genotype, CellKind kind) {
   const CellGenotype& cell = genotype.cell(kind);
   const auto state = [](int s) {
-    return s < 2 ? std::string(s == 0 ? "\"c_{k-2}\"" : "\"c_{k-1}\"") : "\"" + std::to_string(s - 2) + "\"";
+    return s < 2 ? std::string(s == 0 ? "\"c_{k-2}\"" : "\"c_{k-1}\"") : kernels::text('"', s - 2, '"');
   };
   std::ostringstream out;
   out << "digraph " << cell_kind_name(kind) << " {\n"

@@ -210,7 +210,7 @@ class Reader {
     if (at_ >= text_.size()) return "the end of the text";
     std::size_t end = at_ + 1;
     while (is_word(text_[end - 1]) && end < text_.size() && is_word(text_[end]) && end - at_ < 32) ++end;
-    return "'" + std::string(text_.substr(at_, end - at_)) + "'";
+    return kernels::text("'", text_.substr(at_, end - at_), "'");
   }
 
   [[noreturn]] void fail_at(std::size_t place, const std::string& message) const {

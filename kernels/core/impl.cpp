@@ -1,14 +1,10 @@
 #include "kernels/core/impl.h"
 
-#include <omp.h>
-
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
 namespace mixop::kernels {
-
-int default_threads() { return omp_get_max_threads(); }
 
 bool all_float32(const Call& call) {
   for (const View& v : call.in)

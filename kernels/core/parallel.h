@@ -2,33 +2,29 @@
 // the same for any number of threads; reductions keep one partial per task and merge them in task order.
 #pragma once
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/core/exec.h"
 
 namespace mixop::kernels {
 
-/// Calls f(task, thread) for task in [0, n), thread in [0, exec.threads).
+namespace detail {
+using Task = void (*)(void* context, int64_t task, int thread);
+void run_tasks(int threads, int64_t n, Task task, void* context) noexcept;
+}  // namespace detail
+
+/// Calls f(task, thread) for task in [0, n), thread in [0, exec.threads); tasks go to whoever is free. f may not
+/// throw. From inside a task, or while another thread's loop runs, the loop runs on the calling thread alone.
 template <class F>
 void parallel_for(const Exec& exec, int64_t n, F&& f) {
   if (n <= 1 || exec.threads <= 1) {
     for (int64_t i = 0; i < n; ++i) f(i, 0);
     return;
   }
-#ifdef _OPENMP
-#pragma omp parallel num_threads(exec.threads)
-  {
-    const int thread = omp_get_thread_num();
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t i = 0; i < n; ++i) f(i, thread);
-  }
-#else
-  for (int64_t i = 0; i < n; ++i) f(i, 0);
-#endif
+  using Body = std::remove_reference_t<F>;
+  const auto call = [](void* context, int64_t task, int thread) { (*static_cast<Body*>(context))(task, thread); };
+  detail::run_tasks(exec.threads, n, call, const_cast<void*>(static_cast<const void*>(&f)));
 }
 
 /// Splits n items into at most `parts` even ranges; range p is [begin, end).

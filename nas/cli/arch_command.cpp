@@ -82,8 +82,8 @@ struct Drawing {
       write(dot, text);
     }
     if (!svg.empty() || dot.empty())
-      write(svg.empty() ? "-" : svg, kinds.size() == 2 ? nas::draw_svg_both(g)
-                                                       : nas::draw_svg(g.cell(kinds[0]), name_of(g) + ", " + cell));
+      write(svg.empty() ? "-" : svg,
+            kinds.size() == 2 ? nas::draw_svg_both(g) : nas::draw_svg(g.cell(kinds[0]), name_of(g) + ", " + cell));
     return kOk;
   }
 };
@@ -119,7 +119,8 @@ void add_arch(CLI::App& app, Action& action) {
   count->callback([model, as_json, &action] { action = [model, as_json] { return stats(*model, *as_json); }; });
 
   auto drawing = std::make_shared<Drawing>();
-  CLI::App* draw = with_spec(*arch, "draw", "Draw the cells (default: SVG of both on standard output)", drawing->spec);
+  CLI::App* draw =
+      with_spec(*arch, "draw", "Draw the cells (default: SVG of both on standard output)", drawing->spec);
   draw->add_option("--svg", drawing->svg, "Write an SVG picture to this file ('-': standard output)");
   draw->add_option("--dot", drawing->dot, "Write graphviz source to this file ('-': standard output)");
   draw->add_option("--cell", drawing->cell, "normal, reduce or both")

@@ -73,7 +73,8 @@ Finding disk() {
   const fs::path here = fs::current_path(error);
   const fs::space_info space = fs::space(here, error);
   if (error) return {"disk free", "unknown", ""};
-  return {"disk free", fmt::format("{:.1f} GiB at {}", static_cast<double>(space.available) / (1 << 30), here.string()),
+  return {"disk free",
+          fmt::format("{:.1f} GiB at {}", static_cast<double>(space.available) / (1 << 30), here.string()),
           space.available < kLeastDisk ? "less than 100 MiB is free; a run writes checkpoints" : ""};
 }
 
@@ -92,16 +93,15 @@ std::string data_sets() {
 }
 
 int run(bool as_json) {
-  const std::vector<Finding> findings = {
-      {"processor", cpu_model(), ""},
-      {"cores", std::to_string(std::thread::hardware_concurrency()), ""},
-      {"SIMD", simd(), ""},
-      {"threads", std::to_string(kernels::default_threads()), ""},
-      memory(),
-      {"huge pages", huge_pages(), ""},
-      disk(),
-      {"data sets", data_sets(), ""},
-      {"GPU", "no CUDA back end in this build", ""}};
+  const std::vector<Finding> findings = {{"processor", cpu_model(), ""},
+                                         {"cores", std::to_string(std::thread::hardware_concurrency()), ""},
+                                         {"SIMD", simd(), ""},
+                                         {"threads", std::to_string(kernels::default_threads()), ""},
+                                         memory(),
+                                         {"huge pages", huge_pages(), ""},
+                                         disk(),
+                                         {"data sets", data_sets(), ""},
+                                         {"GPU", "no CUDA back end in this build", ""}};
   bool usable = true;
   nlohmann::ordered_json j;
   for (const Finding& f : findings) {

@@ -30,6 +30,12 @@ Evaluation evaluate(const GoldenCase& golden, const Arithmetic& arithmetic) {
   return build_kxk(p) ? p.evaluate(arithmetic) : evaluate_optimizer(golden, arithmetic);
 }
 
+double largest_difference(const Values& a, const Values& b) {
+  Values difference(a.size());
+  for (size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
+  return largest(difference);
+}
+
 /// "2,0,1" of a tensor of that shape.
 std::string index_text(size_t flat, const Extents& shape) {
   std::string text;
@@ -39,30 +45,41 @@ std::string index_text(size_t flat, const Extents& shape) {
 }
 
 /// What is the same for all devices: the exact results, and how far roundings move them.
-struct Reference {
-  explicit Reference(const GoldenCase& golden) : exact(evaluate(golden, {.real = kernels::DType::kF64})) {
-    for (int run = 0; run < kNoisyRuns; ++run) noisy.push_back(evaluate(golden, {.noisy_run = run}));
-  }
+class Reference {
+ public:
+  explicit Reference(const GoldenCase& golden) : golden_(golden), exact_(evaluate(golden, {})) {}
 
-  /// What rounding the inputs and every intermediate result once changes in a tensor, in units of eps.
-  double noise(const std::string& name) const {
-    double change = 0;
-    const Values& values = exact.values.at(name);
-    for (const Evaluation& e : noisy) {
-      const auto it = e.values.find(name);
-      if (it == e.values.end()) continue;
-      for (size_t i = 0; i < values.size(); ++i) change = std::max(change, std::abs(it->second[i] - values[i]));
+  const Evaluation& exact() const { return exact_; }
+
+  /// The largest change of a tensor in the runs of that kind, which the first call makes.
+  double change(const std::string& name, Perturbation::Kind kind) {
+    if (moved_.empty())
+      for (const Perturbation& p : kPerturbations) moved_.push_back(evaluate(golden_, {.perturbation = p}));
+    double most = 0;
+    const Values& values = exact_.values.at(name);
+    for (size_t run = 0; run < moved_.size(); ++run) {
+      const auto it = moved_[run].values.find(name);
+      if (kPerturbations[run].kind != kind || it == moved_[run].values.end()) continue;
+      most = std::max(most, largest_difference(it->second, values));
     }
-    return change / kEps32;
+    return most;
   }
 
-  Evaluation exact;
-  std::vector<Evaluation> noisy;
+  double magnitude(const std::string& name) {
+    const auto known = exact_.magnitudes.find(name);
+    return std::max({largest(golden_.at(name).values), known == exact_.magnitudes.end() ? 0 : known->second,
+                     change(name, Perturbation::Kind::kNoise) / kEps32});
+  }
+
+ private:
+  const GoldenCase& golden_;
+  Evaluation exact_;
+  std::vector<Evaluation> moved_;
 };
 
 class Comparison {
  public:
-  Comparison(const GoldenCase& golden, const Reference& reference, bool float64)
+  Comparison(const GoldenCase& golden, Reference& reference, bool float64)
       : golden_(golden), reference_(reference), float64_(float64) {
     if (!float64) float32_ = evaluate(golden, {.real = kernels::DType::kF32});
   }
@@ -76,23 +93,22 @@ class Comparison {
   }
 
  private:
-  const Evaluation& got() const { return float64_ ? reference_.exact : float32_; }
+  const Evaluation& got() const { return float64_ ? reference_.exact() : float32_; }
 
   void compare(const std::string& name) {
     const GoldenTensor& want = golden_.at(name);
     const Values& values = got().values.at(name);
     MIXOP_CHECK(values.size() == want.values.size(), name, ": ", values.size(), " values, the manifest has ",
                 want.values.size());
-    const double size = largest(want.values), shared = std::max(size, reference_.noise(name));
-    const auto known = reference_.exact.magnitudes.find(name);
-    for (size_t i = 0; i < values.size(); ++i) {
-      double magnitude = shared;
-      if (known != reference_.exact.magnitudes.end())
-        magnitude = std::max(magnitude, known->second[known->second.size() == 1 ? 0 : i]);
-      const double rounding = reference_.exact.factor * (float64_ ? kEps64 : kEps32) * magnitude;
-      if (float64_) judge(name, i, want.values[i], values[i], size, std::max(kFloat64Bound * size, rounding));
-      else judge(name, i, want.values[i], values[i], magnitude, rounding);
+    const double c = reference_.exact().factor, size = largest(want.values);
+    double scale = size, bound = kFloat64Bound * size;
+    if (!float64_) {
+      scale = reference_.magnitude(name);
+      bound = c * kEps32 * scale + 2 * reference_.change(name, Perturbation::Kind::kKinks);
+    } else if (!(largest_difference(want.values, values) <= bound)) {
+      bound = std::max(bound, c * kEps64 * reference_.magnitude(name));
     }
+    for (size_t i = 0; i < values.size(); ++i) judge(name, i, want.values[i], values[i], scale, bound);
   }
 
   /// `scale` is what error and bound are divided by for the report.
@@ -106,12 +122,12 @@ class Comparison {
     report_.bound = scale > 0 ? bound / scale : bound;
     if (ratio <= 1) return;
     report_.status = GoldenReport::Status::kFail;
-    report_.message = fmt::format("{}[{}]: want {:.17g}, got {:.17g}", name, index_text(i, golden_.at(name).shape),
-                                  want, got);
+    report_.message =
+        fmt::format("{}[{}]: want {:.17g}, got {:.17g}", name, index_text(i, golden_.at(name).shape), want, got);
   }
 
   const GoldenCase& golden_;
-  const Reference& reference_;
+  Reference& reference_;
   bool float64_;
   Evaluation float32_;
   GoldenReport report_;
@@ -169,7 +185,7 @@ std::vector<GoldenReport> run_golden_case(const fs::path& folder, const std::vec
   std::vector<GoldenReport> reports;
   const GoldenReport common = guarded([&] {
     const GoldenCase golden = load_case(folder);
-    const Reference reference(golden);
+    Reference reference(golden);
     for (const std::string& device : devices)
       reports.push_back(guarded([&] { return Comparison(golden, reference, device == "reference").report(); }));
     return GoldenReport();
@@ -207,7 +223,9 @@ bool verify_golden(const GoldenOptions& options) {
     const std::vector<GoldenReport> reports = run_golden_case(folder, options.devices);
     for (size_t d = 0; d < reports.size(); ++d) {
       const auto status = reports[d].status;
-      ++(status == GoldenReport::Status::kPass ? passed : status == GoldenReport::Status::kFail ? failed : uncovered);
+      ++(status == GoldenReport::Status::kPass   ? passed
+         : status == GoldenReport::Status::kFail ? failed
+                                                 : uncovered);
       fmt::print("{}\n", report_line(options, case_name(folder), options.devices[d], reports[d]));
       std::fflush(stdout);
     }

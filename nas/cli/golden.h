@@ -7,8 +7,8 @@
 
 namespace mixop::cli {
 
-/// Where a case is computed: "reference" is a float64 graph of the reference implementations, "cpu" a float32 graph of
-/// the fast kernels.
+/// Where a case is computed: "reference" is a float64 graph of the reference implementations, "cpu" a float32 graph
+/// of the fast kernels.
 const std::vector<std::string>& golden_devices();
 
 struct GoldenReport {
@@ -31,8 +31,8 @@ struct GoldenOptions {
   bool allow_uncovered = false;
 };
 
-/// Runs all cases below a folder, one line on standard output for each case and device, then a summary. True when all
-/// passed. Throws mixop::Error when there is nothing to run.
+/// Runs all cases below a folder, one line on standard output for each case and device, then a summary. True when
+/// all passed. Throws mixop::Error when there is nothing to run.
 bool verify_golden(const GoldenOptions& options);
 
 }  // namespace mixop::cli

@@ -25,7 +25,8 @@ int64_t outputs_of(Program& p, const std::string& weight) { return p.extents(wei
 /// What `none` makes of x.
 Value nothing(Program& p, Value x, std::array<int, 2> stride) {
   Shape s = p.g.shape(x);
-  MIXOP_CHECK(s.rank() == 4 && stride[0] > 0 && stride[1] > 0, p.op(), ": x must have 4 axes, the stride be positive");
+  MIXOP_CHECK(s.rank() == 4 && stride[0] > 0 && stride[1] > 0, p.op(),
+              ": x must have 4 axes, the stride be positive");
   for (int axis = 0; axis < 2; ++axis) s[1 + axis] = (s[1 + axis] + stride[axis] - 1) / stride[axis];
   return autograd::zeros(p.g, s);
 }
@@ -69,8 +70,8 @@ std::pair<Value, int64_t> mixing(Program& p, size_t operations) {
 
 void mixed_sum(Program& p) {
   const std::vector<Value> xs = p.numbered_inputs(Layout::kImage);
-  MIXOP_CHECK(p.integer("ops", static_cast<int>(xs.size())) == static_cast<int>(xs.size()), "parameter 'ops' is not ",
-              xs.size(), ", the number of inputs x0, x1, ...");
+  MIXOP_CHECK(p.integer("ops", static_cast<int>(xs.size())) == static_cast<int>(xs.size()),
+              "parameter 'ops' is not ", xs.size(), ", the number of inputs x0, x1, ...");
   const auto [table, row] = mixing(p, xs.size());
   std::vector<std::pair<int64_t, Value>> terms;
   for (size_t k = 0; k < xs.size(); ++k) terms.push_back({row + static_cast<int64_t>(k), xs[k]});
@@ -143,7 +144,8 @@ bool build_kxk(Program& p) {
   const std::array<int, 2> same = {a.dilation[0] * (kernel / 2), a.dilation[1] * (kernel / 2)};
   a.pad_begin = a.pad_end = p.pair("padding", same);
   const bool as_in_darts = a.stride[0] == a.stride[1] && a.pad_begin == same && a.dilation[0] == spread &&
-                           a.dilation[1] == spread && outputs_of(p, separable ? "pw2" : "pw") == p.g.shape(x).last();
+                           a.dilation[1] == spread &&
+                           outputs_of(p, separable ? "pw2" : "pw") == p.g.shape(x).last();
   nas::Layers layers = p.layers();
   const Value y = !as_in_darts ? general_kxk(p, x, separable, a)
                   : separable  ? layers.separable(x, kernel, a.stride[0])

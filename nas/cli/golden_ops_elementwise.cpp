@@ -27,7 +27,8 @@ bool fits(const Extents& e) { return e.size() <= static_cast<size_t>(kernels::kM
 
 /// A parameter that exists in PyTorch, but that the activation here has fixed.
 void fixed(Program& p, const std::string& name, double value) {
-  if (p.number(name, value) != value) throw NotCovered("parameter '" + name + "' of " + p.op() + " other than its default");
+  if (p.number(name, value) != value)
+    throw NotCovered("parameter '" + name + "' of " + p.op() + " other than its default");
 }
 
 void activation(Program& p) {

@@ -81,7 +81,9 @@ void linear(Program& p) {
 void matmul(Program& p) {
   const Value a = p.input("a"), b = p.input("b");
   const Shape as = p.g.shape(a), bs = p.g.shape(b);
-  if (bs.rank() != 2 || as.rank() < 2) throw NotCovered("matmul of tensors of " + std::to_string(as.rank()) + " and " + std::to_string(bs.rank()) + " axes");
+  if (bs.rank() != 2 || as.rank() < 2)
+    throw NotCovered("matmul of tensors of " + std::to_string(as.rank()) + " and " + std::to_string(bs.rank()) +
+                     " axes");
   const Value y = autograd::matmul(p.g, as.rank() == 2 ? a : autograd::reshape(p.g, a, as_rows(as)), b);
   p.output(as.rank() == 2 ? y : autograd::reshape(p.g, y, with_last(as, bs[1])));
 }

@@ -75,8 +75,8 @@ Evaluation evaluate_optimizer(const GoldenCase& golden, const Arithmetic& arithm
     throw NotCovered("operation '" + golden.op + "'");
   for (const char* name : {"p0", "grads", "p_after"}) golden.at(name);
   Program p(golden, arithmetic.real);
-  const Values start = rounded(golden.at("p0").values, arithmetic.noisy()),
-               grads = rounded(golden.at("grads").values, arithmetic.noisy());
+  const Values start = rounded(golden.at("p0").values, arithmetic.rounded_inputs()),
+               grads = rounded(golden.at("grads").values, arithmetic.rounded_inputs());
   const auto n = static_cast<int64_t>(start.size());
   MIXOP_CHECK(grads.size() % start.size() == 0 && golden.at("p_after").values.size() == grads.size(),
               "'grads' and 'p_after' must hold one 'p0' a step");
@@ -98,7 +98,7 @@ Evaluation evaluate_optimizer(const GoldenCase& golden, const Arithmetic& arithm
   to_view(start, params.flat());
   Evaluation e;
   e.factor = tolerance_factor(p.g);
-  e.magnitudes["p_after"] = {largest(start)};  // the steps may lead to zero
+  e.magnitudes["p_after"] = largest(start);  // the steps may lead to zero
   Values& after = e.values["p_after"];
   for (size_t t = 0; t * start.size() < grads.size(); ++t) {
     optimizer.set("params.lr", cosine ? autograd::cosine_lr(lr, lr_min, static_cast<double>(t), period) : lr);

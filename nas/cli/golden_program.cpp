@@ -102,9 +102,9 @@ void Program::output(const std::string& name, Value v, Layout layout) {
   const Extents& file = case_.at(name).shape;
   const int64_t expected = static_cast<int64_t>(case_.at(name).values.size());
   const bool same_axes = static_cast<size_t>(g.shape(v).rank()) == file.size();
-  MIXOP_CHECK(g.shape(v).elements() == expected && (!same_axes || g.shape(v) == graph_shape(file, layout)), "output '",
-              name, "': the manifest says ", nlohmann::json(file).dump(), ", the graph makes ", g.shape(v),
-              layout == Layout::kImage ? " (channels last)" : "");
+  MIXOP_CHECK(g.shape(v).elements() == expected && (!same_axes || g.shape(v) == graph_shape(file, layout)),
+              "output '", name, "': the manifest says ", nlohmann::json(file).dump(), ", the graph makes ",
+              g.shape(v), layout == Layout::kImage ? " (channels last)" : "");
   used_.insert(name);
   outputs_.push_back({name, v, layout});
 }
@@ -149,8 +149,8 @@ void Program::add_gradients() {
     if (o.name == "y" && case_.has("gy")) name = "gy";
     if (case_.has(name) && case_.at(name).role == "upstream_grad") {
       const GoldenTensor& t = case_.at(name);
-      MIXOP_CHECK(t.shape == case_.at(o.name).shape, "upstream gradient '", name, "' has not the shape of '", o.name,
-                  "'");
+      MIXOP_CHECK(t.shape == case_.at(o.name).shape, "upstream gradient '", name, "' has not the shape of '",
+                  o.name, "'");
       inputs_.push_back({name, g.input(name, g.shape(o.value)), o.layout});
       upstream.push_back(inputs_.back().value);
     } else if (g.shape(o.value).elements() == 1) {
@@ -165,7 +165,8 @@ void Program::add_gradients() {
   std::vector<Value> wrt;
   for (const std::string& name : case_.order) {
     if (case_.at(name).role != "grad") continue;
-    const auto it = std::find_if(sources.begin(), sources.end(), [&](const Bound& b) { return "g_" + b.name == name; });
+    const auto it =
+        std::find_if(sources.begin(), sources.end(), [&](const Bound& b) { return "g_" + b.name == name; });
     MIXOP_CHECK(it != sources.end(), "'", name, "' is not the gradient of an input");
     gradients_.push_back({name, it->value, it->layout});
     wrt.push_back(it->value);
@@ -200,10 +201,10 @@ Evaluation Program::evaluate(const Arithmetic& arithmetic) {
 
   Evaluation e;
   e.factor = tolerance_factor(g);
-  if (arithmetic.noisy()) g = with_noise(g, asked);
-  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.noisy(), .poison = true});
-  fill(plan, arithmetic.noisy());
-  if (arithmetic.noisy()) fill_noise(plan, g, arithmetic.noisy_run);
+  if (arithmetic.perturbed()) g = perturbable(g, asked);
+  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.perturbed(), .poison = true});
+  fill(plan, arithmetic.rounded_inputs());
+  fill_perturbation(plan, g, arithmetic.perturbation);
   plan.run();
   for (size_t i = 0; i < results.size(); ++i) {
     const Values v = from_view(plan.output(asked[i]));
@@ -212,7 +213,7 @@ Evaluation Program::evaluate(const Arithmetic& arithmetic) {
   }
   for (const auto& [after, name] : running_) {
     e.values[after] = from_view(state.view(state.find(name)));
-    e.magnitudes[after] = {largest(case_.at(name).values)};  // a weighted mean of old and new may cancel
+    e.magnitudes[after] = largest(case_.at(name).values);  // a weighted mean of old and new may cancel
   }
   return e;
 }

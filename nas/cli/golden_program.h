@@ -10,6 +10,7 @@
 #include "autograd/plan.h"
 #include "nas/cli/golden_case.h"
 #include "nas/cli/golden_values.h"
+#include "nas/cli/perturb.h"
 #include "nas/layers.h"
 
 namespace mixop::cli {
@@ -17,14 +18,16 @@ namespace mixop::cli {
 /// In which arithmetic a case is evaluated.
 struct Arithmetic {
   kernels::DType real = kernels::DType::kF64;
-  int noisy_run = -1;  ///< float64 with noise of this run in the place of float32's rounding (tolerance.h)
-  bool noisy() const { return noisy_run >= 0; }
+  Perturbation perturbation = {};  ///< of float64
+  bool perturbed() const { return perturbation.kind != Perturbation::Kind::kNone; }
+  /// Noise stands for float32, whose inputs are rounded.
+  bool rounded_inputs() const { return perturbation.kind == Perturbation::Kind::kNoise; }
 };
 
 struct Evaluation {
   double factor = 4;                         ///< c of tolerance.h
   std::map<std::string, Values> values;      ///< of the manifest's tensors, in the file's order
-  std::map<std::string, Values> magnitudes;  ///< known beyond the expected values: one number, or one an element
+  std::map<std::string, double> magnitudes;  ///< known beyond the expected values
   std::vector<std::string> not_covered;      ///< tensors that this program cannot compute yet
 };
 

@@ -6,6 +6,7 @@
 #include "autograd/ops/copy.h"
 #include "autograd/ops/cross_entropy.h"
 #include "nas/cli/golden_ops.h"
+#include "nas/cli/perturbed_search.h"
 #include "nas/cli/tolerance.h"
 #include "nas/search/darts.h"
 
@@ -49,7 +50,8 @@ nas::DartsOptions search_options(const json& p, double clip) {
   o.net = options_of(p);
   const json sgd = p.value("sgd", json::object()), adam = p.value("adam", json::object());
   o.lr = sgd.value("lr", o.lr);
-  o.weights = {.momentum = sgd.value("momentum", 0.9), .weight_decay = sgd.value("weight_decay", 3e-4), .clip = clip};
+  o.weights = {
+      .momentum = sgd.value("momentum", 0.9), .weight_decay = sgd.value("weight_decay", 3e-4), .clip = clip};
   o.arch_lr = adam.value("lr", o.arch_lr);
   const auto betas = adam.value("betas", std::vector<double>{0.5, 0.999});
   MIXOP_CHECK(betas.size() == 2, "parameter 'betas' must have two numbers");
@@ -88,8 +90,8 @@ class Case {
       to_view(to_graph(part, file, layout), stores.weights.view(i));
       ++listed;
     });
-    MIXOP_CHECK(listed == stores.weights.entries().size(), "weight_layout lists ", listed, " weights, the supernet has ",
-                stores.weights.entries().size());
+    MIXOP_CHECK(listed == stores.weights.entries().size(), "weight_layout lists ", listed,
+                " weights, the supernet has ", stores.weights.entries().size());
     for (const char* table : kTables) to_view(values(table), stores.alphas.view(stores.alphas.find(table)));
   }
 
@@ -179,12 +181,12 @@ void evaluate_gradients(const GoldenCase& golden, const Case& c, const Arithmeti
   }
 
   e.factor = tolerance_factor(g);
-  if (arithmetic.noisy()) g = with_noise(g, asked);
-  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.noisy(), .poison = true});
+  if (arithmetic.perturbed()) g = perturbable(g, asked);
+  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.perturbed(), .poison = true});
   for (TensorStore* store : stores.all()) store->bind();
   c.load(stores);
   nas::feed(plan, data.batch());
-  if (arithmetic.noisy()) fill_noise(plan, g, arithmetic.noisy_run);
+  fill_perturbation(plan, g, arithmetic.perturbation);
   plan.run();
 
   e.values["grad_weights"] = c.flatten(stores.weights, [&](int entry) { return plan.output(asked[entry]); });
@@ -193,58 +195,28 @@ void evaluate_gradients(const GoldenCase& golden, const Case& c, const Arithmeti
         from_view(plan.output(asked[stores.weights.entries().size() + stores.alphas.find(table)]));
   for (size_t i = 0; i < names.size(); ++i)
     if (golden.has(names[i]))
-      e.values[names[i]] = to_file(from_view(plan.output(asked[grads + i])), golden.at(names[i]).shape, Layout::kImage);
+      e.values[names[i]] =
+          to_file(from_view(plan.output(asked[grads + i])), golden.at(names[i]).shape, Layout::kImage);
 }
-
-/// What Adam makes of a rounding: it divides a gradient by its own size, so an element whose gradient is small
-/// moves by lr times the error, relative to that small gradient, of the largest one.
-class AdamMagnitude {
- public:
-  AdamMagnitude(nas::DartsSearch& search) : search_(search) {
-    sum_.resize(static_cast<size_t>(search.stores().alphas.elements()));
-  }
-  void after_step() {
-    TensorStore& state = search_.stores().optimizer;
-    const autograd::Adam& adam = search_.options().arch;
-    Values size = from_view(state.view(state.find("alphas.v")));
-    for (double& v : size) v = std::sqrt(v / (1 - std::pow(adam.beta2, state.get("alphas.step"))));
-    const double most = largest(size);
-    for (size_t i = 0; i < size.size(); ++i) sum_[i] += search_.options().arch_lr * most / (size[i] + adam.eps);
-  }
-  Values of(const std::string& table) const {
-    const auto& entry = search_.stores().alphas.entry(search_.stores().alphas.find(table));
-    const auto begin = sum_.begin() + entry.offset;
-    return {begin, begin + entry.shape.elements()};
-  }
-
- private:
-  nas::DartsSearch& search_;
-  Values sum_;
-};
 
 void append(Values& to, const Values& from) { to.insert(to.end(), from.begin(), from.end()); }
 
-/// The search steps with the given clipping; names of tensors begin with `prefix`.
-void evaluate_search(const GoldenCase& golden, const Case& c, const Arithmetic& arithmetic, double clip,
-                     const std::string& prefix, Evaluation& e) {
-  const int64_t train = golden.at("x_train").shape.at(1), valid = golden.at("x_val").shape.at(1);
-  nas::DartsSearch search(search_options(golden.params, clip), {.train = {train}, .valid = {valid}, .eval = {}},
-                          arithmetic.real, {.poison = true});
+/// The search steps; names of tensors begin with `prefix`.
+template <class Search>
+void record_steps(const GoldenCase& golden, const Case& c, Search& search, const std::string& prefix,
+                  Evaluation& e) {
   c.load(search.stores());
   search.begin_epoch(0);
-  AdamMagnitude magnitude(search);
-  std::map<std::string, Values> got, magnitudes;
+  std::map<std::string, Values> got;
   for (size_t step = 0; step < c.steps(); ++step) {
-    const Case::Data val = c.data("val", step), now = c.data("train", step);
-    got["steps_val_loss"].push_back(search.arch_step(val.batch()).mean_loss());
-    magnitude.after_step();
-    got["steps_train_loss"].push_back(search.weight_step(now.batch()).mean_loss());
+    const Case::Data valid = c.data("val", step), train = c.data("train", step);
+    got["steps_val_loss"].push_back(search.arch_step(valid.batch()).mean_loss());
+    got["steps_train_loss"].push_back(search.weight_step(train.batch()).mean_loss());
     got["steps_grad_norm"].push_back(search.gradient_norm());
     for (const std::string table : kTables) {
-      got[table] = search.alphas(table);
-      magnitudes[table] = magnitude.of(table);
+      TensorStore& alphas = search.stores().alphas;
+      got[table] = from_view(alphas.view(alphas.find(table)));
       append(got["steps_" + table], got[table]);
-      append(magnitudes["steps_" + table], magnitudes[table]);
     }
   }
   TensorStore& weights = search.stores().weights;
@@ -256,16 +228,30 @@ void evaluate_search(const GoldenCase& golden, const Case& c, const Arithmetic& 
   for (auto& [name, values] : got)
     if (golden.has(prefix + name) && (!prefix.empty() || name.rfind("alphas", 0) != 0))
       e.values[prefix + name] = std::move(values);
-  for (auto& [name, values] : magnitudes) e.magnitudes[prefix + name] = std::move(values);
+}
+
+void evaluate_search(const GoldenCase& golden, const Case& c, const Arithmetic& arithmetic, double clip,
+                     const std::string& prefix, Evaluation& e) {
+  const int64_t train = golden.at("x_train").shape.at(1), valid = golden.at("x_val").shape.at(1);
+  const nas::DartsOptions options = search_options(golden.params, clip);
+  if (arithmetic.perturbed()) {
+    PerturbedSearch search(options, train, valid, arithmetic.perturbation);
+    record_steps(golden, c, search, prefix, e);
+  } else {
+    nas::DartsSearch search(options, {.train = {train}, .valid = {valid}, .eval = {}}, arithmetic.real,
+                            {.poison = true});
+    record_steps(golden, c, search, prefix, e);
+  }
 }
 
 }  // namespace
 
 Evaluation evaluate_supernet(const GoldenCase& golden, const Arithmetic& arithmetic) {
-  const Case c(golden, arithmetic.noisy());
+  const Case c(golden, arithmetic.rounded_inputs());
   Evaluation e;
   evaluate_gradients(golden, c, arithmetic, e);
-  if (arithmetic.noisy()) return e;
+  if (arithmetic.rounded_inputs() && arithmetic.perturbation.run > 0)
+    return e;  // one run of noise is enough for the steps, which are many runs themselves
   evaluate_search(golden, c, arithmetic, golden.params.value("sgd", json::object()).value("grad_clip", 0.0), "", e);
   static const std::regex kClip("clip([0-9]+(?:\\.[0-9]+)?)_.*");
   std::map<std::string, double> clips;
@@ -274,7 +260,8 @@ Evaluation evaluate_supernet(const GoldenCase& golden, const Arithmetic& arithme
     if (std::regex_match(name, match, kClip)) clips["clip" + match[1].str() + "_"] = std::stod(match[1]);
   for (const auto& [prefix, clip] : clips) evaluate_search(golden, c, arithmetic, clip, prefix, e);
 
-  const std::vector<std::string> given = {"weights", "alphas_normal", "alphas_reduce", "x_train", "y_train", "x_val", "y_val"};
+  const std::vector<std::string> given = {"weights", "alphas_normal", "alphas_reduce", "x_train",
+                                          "y_train", "x_val",         "y_val"};
   for (const std::string& name : golden.order) {
     if (e.values.count(name) || std::find(given.begin(), given.end(), name) != given.end()) continue;
     if (name.rfind("unrolled_", 0) != 0) throw NotCovered("tensor '" + name + "' of darts_supernet");

@@ -47,8 +47,8 @@ void for_each_element(const Extents& file, Layout layout, F&& f) {
 }  // namespace
 
 Shape graph_shape(const Extents& file, Layout layout) {
-  MIXOP_CHECK(file.size() <= static_cast<size_t>(kernels::kMaxRank), "a tensor of ", file.size(),
-              " axes: at most ", kernels::kMaxRank, " are possible");
+  MIXOP_CHECK(file.size() <= static_cast<size_t>(kernels::kMaxRank), "a tensor of ", file.size(), " axes: at most ",
+              kernels::kMaxRank, " are possible");
   Shape s;
   for (const size_t axis : axes_of(file, layout)) s.push_back(file[axis]);
   return s;

@@ -12,7 +12,8 @@ namespace {
 std::array<int64_t, 3> parse_image(const std::string& text) {
   static const std::regex kForm("([0-9]{1,5})x([0-9]{1,5})x([0-9]{1,5})");
   std::smatch match;
-  if (!std::regex_match(text, match, kForm)) throw UsageError("--image '" + text + "': expected HxWxC, such as 32x32x3");
+  if (!std::regex_match(text, match, kForm))
+    throw UsageError("--image '" + text + "': expected HxWxC, such as 32x32x3");
   return {std::stoll(match[1]), std::stoll(match[2]), std::stoll(match[3])};
 }
 
@@ -31,7 +32,8 @@ void ModelOptions::add_to(CLI::App& command) {
 }
 
 nas::SupernetOptions ModelOptions::supernet_options() const {
-  if (auxiliary || imagenet) throw UsageError("--auxiliary and --imagenet are for derived networks, not the supernet");
+  if (auxiliary || imagenet)
+    throw UsageError("--auxiliary and --imagenet are for derived networks, not the supernet");
   nas::SupernetOptions o;
   o.channels = channels.value_or(o.channels);
   o.cells = cells.value_or(o.cells);

@@ -20,9 +20,9 @@ struct ModelOptions {
   void add_to(CLI::App& command);
   /// True when the search network is meant, not a derived one.
   bool supernet() const { return spec == "supernet"; }
-  /// Sizes that were not given are those of the papers: the supernet has 16 channels and 8 cells, a derived network 36
-  /// and 20 for 32x32x3 images of 10 classes, for ImageNet 48 and 14, 224x224x3 and 1000. Throws UsageError for a flag
-  /// that does not fit, mixop::Error for an unknown genotype.
+  /// Sizes that were not given are those of the papers: the supernet has 16 channels and 8 cells, a derived network
+  /// 36 and 20 for 32x32x3 images of 10 classes, for ImageNet 48 and 14, 224x224x3 and 1000. Throws UsageError for
+  /// a flag that does not fit, mixop::Error for an unknown genotype.
   nas::SupernetOptions supernet_options() const;
   nas::NetworkOptions network_options() const;
 };
@@ -30,8 +30,8 @@ struct ModelOptions {
 /// "C=36, 20 cells, 32x32x3, 10 classes".
 template <class Options>
 std::string describe_sizes(const Options& o) {
-  return kernels::text("C=", o.channels, ", ", o.cells, " cells, ", o.height, "x", o.width, "x", o.image_channels, ", ",
-                       o.classes, " classes");
+  return kernels::text("C=", o.channels, ", ", o.cells, " cells, ", o.height, "x", o.width, "x", o.image_channels,
+                       ", ", o.classes, " classes");
 }
 
 /// 3349342 as "3,349,342".

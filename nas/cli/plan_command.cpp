@@ -45,14 +45,11 @@ struct Class {
   const char* name;
   size_t autograd::MemoryReport::*bytes;
 };
-constexpr Class kClasses[] = {{"param", &autograd::MemoryReport::param},
-                              {"state", &autograd::MemoryReport::state},
-                              {"input", &autograd::MemoryReport::input},
-                              {"saved", &autograd::MemoryReport::saved},
-                              {"scratch", &autograd::MemoryReport::scratch},
-                              {"output", &autograd::MemoryReport::output},
-                              {"workspace", &autograd::MemoryReport::workspace},
-                              {"arena", &autograd::MemoryReport::arena}};
+constexpr Class kClasses[] = {
+    {"param", &autograd::MemoryReport::param},         {"state", &autograd::MemoryReport::state},
+    {"input", &autograd::MemoryReport::input},         {"saved", &autograd::MemoryReport::saved},
+    {"scratch", &autograd::MemoryReport::scratch},     {"output", &autograd::MemoryReport::output},
+    {"workspace", &autograd::MemoryReport::workspace}, {"arena", &autograd::MemoryReport::arena}};
 
 template <class Member>
 double total(const std::vector<Plan::StepInfo>& steps, Member member) {
@@ -64,8 +61,8 @@ double total(const std::vector<Plan::StepInfo>& steps, Member member) {
 void print_nodes(const std::vector<Plan::StepInfo>& steps) {
   fmt::print("  {:<18} {:<18} {:>9} {:>10}  {:<20} {}\n", "op", "implementation", "MiB", "MFLOP", "output", "name");
   for (const auto& s : steps)
-    fmt::print("  {:<18} {:<18} {:>9.3f} {:>10.3f}  {:<20} {}{}\n", s.op, s.impl, mib(s.bytes), s.flops / 1e6, s.shape,
-               s.name, s.backward ? " (backward)" : "");
+    fmt::print("  {:<18} {:<18} {:>9.3f} {:>10.3f}  {:<20} {}{}\n", s.op, s.impl, mib(s.bytes), s.flops / 1e6,
+               s.shape, s.name, s.backward ? " (backward)" : "");
 }
 
 constexpr size_t kShown = 15;
@@ -79,8 +76,8 @@ void print_largest(std::vector<Plan::StepInfo> steps, Member member, const char*
 }
 
 void print_text(const Compiled& c, bool all_nodes) {
-  fmt::print("{}, batch {}\nparameters {}, {:.2f} M multiply-adds an image, arena of all plans {:.1f} MiB\n\n", c.title,
-             c.batch, grouped(c.size.parameters), c.size.macs / 1e6, mib(c.arena));
+  fmt::print("{}, batch {}\nparameters {}, {:.2f} M multiply-adds an image, arena of all plans {:.1f} MiB\n\n",
+             c.title, c.batch, grouped(c.size.parameters), c.size.macs / 1e6, mib(c.arena));
   fmt::print("{:<20} {:>6} {:>9}", "plan", "nodes", "GFLOP");
   for (const Class& k : kClasses) fmt::print(" {:>9}", k.name);
   fmt::print("  (MiB)\n");
@@ -118,8 +115,8 @@ void print_json(const Compiled& c) {
                        {"backward", s.backward}});
     plans.push_back({{"name", name}, {"memory", memory}, {"nodes", nodes}});
   }
-  const Json j = {{"title", c.title},          {"batch", c.batch},        {"parameters", c.size.parameters},
-                  {"macs", c.size.macs},       {"arena_bytes", c.arena},  {"plans", plans}};
+  const Json j = {{"title", c.title},    {"batch", c.batch},       {"parameters", c.size.parameters},
+                  {"macs", c.size.macs}, {"arena_bytes", c.arena}, {"plans", plans}};
   fmt::print("{}\n", j.dump());
 }
 
@@ -163,15 +160,18 @@ int run(const Options& o) {
 
 void add_plan(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("plan", "Memory and arithmetic of a network's steps, without running them");
+  CLI::App* command =
+      app.add_subcommand("plan", "Memory and arithmetic of a network's steps, without running them");
   options->model.add_to(*command);
   command->add_option("--batch", options->batch, "Images in a step (supernet 64, network 96)")
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--drop-path", options->drop_path, "Drop-path probability at the end of training; 0: no masks")
+  command
+      ->add_option("--drop-path", options->drop_path, "Drop-path probability at the end of training; 0: no masks")
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--threads", options->threads, "Threads; workspaces depend on it (default: all)")
       ->check(CLI::Range(1, 1024));
-  command->add_flag("--all-nodes", options->all_nodes, "Every node in the order of execution, not only the largest");
+  command->add_flag("--all-nodes", options->all_nodes,
+                    "Every node in the order of execution, not only the largest");
   command->add_flag("--json", options->json, "Print JSON");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }

@@ -13,7 +13,8 @@ void add_verify(CLI::App& app, Action& action) {
   command->add_option("--device", options->devices, "Where to compute (default: all)")
       ->allow_extra_args(false)
       ->check(CLI::IsMember(golden_devices()));
-  command->add_option("--case", options->filter, "Run the cases whose name contains a match of this regular expression");
+  command->add_option("--case", options->filter,
+                      "Run the cases whose name contains a match of this regular expression");
   command->add_flag("--allow-uncovered", options->allow_uncovered, "Cases with unknown operations are no failure");
   command->callback([options, &action] { action = [options] { return verify_golden(*options) ? kOk : kFailed; }; });
 }
