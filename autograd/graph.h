@@ -155,8 +155,8 @@ class Graph {
 /// d loss / d each of wrt; loss is [1], or `seed` is the gradient that arrives at it. Only nodes on a path from a
 /// wanted value to the loss are added. An empty handle where the loss does not depend on the value.
 std::vector<Value> gradients(Graph& g, Value loss, const std::vector<Value>& wrt, Value seed = {});
-/// The same for several outputs with one given upstream gradient each.
-std::vector<Value> gradients(Graph& g, const std::vector<Value>& outputs, const std::vector<Value>& upstream,
-                             const std::vector<Value>& wrt);
+/// The same for several outputs with one given upstream gradient each: the vector-Jacobian product.
+std::vector<Value> vector_jacobian(Graph& g, const std::vector<Value>& outputs, const std::vector<Value>& upstream,
+                                   const std::vector<Value>& wrt);
 
 }  // namespace mixop::autograd

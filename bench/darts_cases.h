@@ -18,7 +18,7 @@ inline test::Case conv_case(const std::string& name, int64_t h, int64_t c, int64
   a.dilation = {dilation, dilation};
   a.pad_begin = a.pad_end = {dilation * (kernel / 2), dilation * (kernel / 2)};
   a.groups = depthwise ? c : 1;
-  const std::string size = "/" + std::to_string(h) + "x" + std::to_string(h) + "x" + std::to_string(c);
+  const std::string size = kernels::text("/", h, "x", h, "x", c);
   return {.name = name + size,
           .inputs = {{.name = "x", .shape = {64, h, h, c}},
                      {.name = "w", .shape = {kernel, kernel, depthwise ? 1 : c, k}}},
@@ -41,7 +41,7 @@ inline std::vector<test::Case> darts_cases() {
     cases.push_back(conv_case("depthwise_5x5_stride2", h, c, c, 5, 2, 1, true));
     cases.push_back(conv_case("pointwise", h, c, c, 1, 1, 1, false));
     cases.push_back(conv_case("preprocess", h, 4 * c, c, 1, 1, 1, false));
-    const std::string size = "/" + std::to_string(h) + "x" + std::to_string(h) + "x" + std::to_string(c);
+    const std::string size = kernels::text("/", h, "x", h, "x", c);
     const kernels::Shape x{64, h, h, c};
     cases.push_back(
         {.name = "batch_norm" + size,

@@ -13,7 +13,7 @@ struct SupernetOptions {
   int multiplier = 4;  ///< the last `multiplier` nodes are concatenated
   int64_t height = 32, width = 32, image_channels = 3;
   std::vector<CellOp> operations{kDartsOps.begin(), kDartsOps.end()};
-  std::vector<int> reduction_cells;  ///< empty: cells/3 and 2*cells/3 as DARTS places them
+  std::vector<int> reduction_cells{};  ///< empty: cells/3 and 2*cells/3 as DARTS places them
 
   int edges() const { return nodes * (nodes + 3) / 2; }
   std::vector<int> reductions() const;

@@ -16,13 +16,13 @@ std::atomic<int64_t> g_allocations{0};
 }  // namespace
 
 // Counts every C++ allocation of the process, so that "a step allocates nothing" can be checked.
-void* operator new(size_t n) {
+[[gnu::noinline]] void* operator new(size_t n) {
   ++g_allocations;
   if (void* p = std::malloc(n)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 namespace mixop::test {
 namespace {

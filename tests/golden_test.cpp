@@ -27,6 +27,7 @@ using Status = GoldenReport::Status;
 struct Param {
   fs::path folder;
   std::string device;
+  friend void PrintTo(const Param& p, std::ostream* out) { *out << p.folder << " on " << p.device; }
 };
 
 std::vector<Param> all_cases() {
@@ -40,7 +41,9 @@ class Golden : public testing::TestWithParam<Param> {};
 
 TEST_P(Golden, Passes) {
   const GoldenReport r = run_golden_case(GetParam().folder, {GetParam().device}).at(0);
-  EXPECT_EQ(r.status, Status::kPass) << r.message << "; error " << r.error << ", bound " << r.bound;
+  EXPECT_EQ(r.status, Status::kPass) << r.message << "; error " << r.error << ", bound " << r.bound
+                                     << "\nreproduce: mixop verify " << GetParam().folder.string() << " --device "
+                                     << GetParam().device;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Golden, testing::ValuesIn(all_cases()), [](const auto& info) {
@@ -270,7 +273,7 @@ TEST(Tolerance, PerturbationsMoveWhatRoundingMoves) {
   autograd::Graph g(kernels::DType::kF64);
   const auto a = g.input("a", {4}), b = g.input("b", {4}), up = g.input("up", {4});
   const auto y = autograd::relu(g, autograd::mul(g, a, b));
-  std::vector<autograd::Value> asked = {y, autograd::gradients(g, {y}, {up}, {a})[0]};
+  std::vector<autograd::Value> asked = {y, autograd::gradients(g, y, {a}, up)[0]};
   const autograd::Graph moved = perturbable(g, asked);
   autograd::Plan plan(moved, asked, nullptr, {.fuse = false});
   const auto run = [&](Perturbation p) {

@@ -78,10 +78,10 @@ class Reverse {
 
 }  // namespace
 
-std::vector<Value> gradients(Graph& g, const std::vector<Value>& outputs, const std::vector<Value>& upstream,
-                             const std::vector<Value>& wrt) {
-  MIXOP_CHECK(outputs.size() == upstream.size(), "gradients: ", outputs.size(), " outputs but ", upstream.size(),
-              " upstream gradients");
+std::vector<Value> vector_jacobian(Graph& g, const std::vector<Value>& outputs, const std::vector<Value>& upstream,
+                                   const std::vector<Value>& wrt) {
+  MIXOP_CHECK(outputs.size() == upstream.size(), "vector_jacobian: ", outputs.size(), " outputs but ",
+              upstream.size(), " upstream gradients");
   const std::string scope = g.scope();
   g.set_backward(true);
   Reverse reverse(g, outputs, wrt);
@@ -100,7 +100,7 @@ std::vector<Value> gradients(Graph& g, Value loss, const std::vector<Value>& wrt
                 ", expected one element");
     seed = constant(g, g.shape(loss), 1.0);
   }
-  return gradients(g, std::vector<Value>{loss}, std::vector<Value>{seed}, wrt);
+  return vector_jacobian(g, {loss}, {seed}, wrt);
 }
 
 }  // namespace mixop::autograd

@@ -101,12 +101,12 @@ class Comparison {
     MIXOP_CHECK(values.size() == want.values.size(), name, ": ", values.size(), " values, the manifest has ",
                 want.values.size());
     const double c = reference_.exact().factor, size = largest(want.values);
-    double scale = size, bound = kFloat64Bound * size;
+    double scale = size, bound = float64_bound(c, size, 0);
     if (!float64_) {
       scale = reference_.magnitude(name);
-      bound = c * kEps32 * scale + 2 * reference_.change(name, Perturbation::Kind::kKinks);
+      bound = float32_bound(c, scale, reference_.change(name, Perturbation::Kind::kKinks));
     } else if (!(largest_difference(want.values, values) <= bound)) {
-      bound = std::max(bound, c * kEps64 * reference_.magnitude(name));
+      bound = float64_bound(c, size, reference_.magnitude(name));
     }
     for (size_t i = 0; i < values.size(); ++i) judge(name, i, want.values[i], values[i], scale, bound);
   }

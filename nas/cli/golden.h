@@ -27,7 +27,7 @@ std::vector<GoldenReport> run_golden_case(const std::filesystem::path& folder,
 struct GoldenOptions {
   std::filesystem::path folder;
   std::vector<std::string> devices = golden_devices();
-  std::string filter;  ///< regular expression; a case whose name contains a match runs. Empty: all
+  std::string filter = {};  ///< regular expression; a case whose name contains a match runs. Empty: all
   bool allow_uncovered = false;
 };
 

@@ -171,7 +171,7 @@ void Program::add_gradients() {
     gradients_.push_back({name, it->value, it->layout});
     wrt.push_back(it->value);
   }
-  const std::vector<Value> gradients = autograd::gradients(g, outputs, upstream, wrt);
+  const std::vector<Value> gradients = autograd::vector_jacobian(g, outputs, upstream, wrt);
   for (size_t i = 0; i < gradients.size(); ++i)  // what the outputs do not depend on has gradient zero
     gradients_[i].value = gradients[i] ? gradients[i] : autograd::zeros(g, g.shape(wrt[i]));
 }

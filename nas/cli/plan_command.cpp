@@ -87,6 +87,7 @@ void print_text(const Compiled& c, bool all_nodes) {
     for (const Class& k : kClasses) fmt::print(" {:>9.2f}", mib(plan->memory().*k.bytes));
     fmt::print("\n");
   }
+  fmt::print("saved (forward to backward) and scratch share the arena, their sums are before that\n");
   for (const auto& [name, plan] : c.plans) {
     const auto steps = plan->steps();
     fmt::print("\n{}\n", name);

@@ -1,8 +1,8 @@
 // How close two results must be; the one place where that is defined.
 //
 // float64: within 1e-9 of the tensor's largest magnitude.
-// float32: within c eps m + 2 j with eps = 2^-23, c = 4 sqrt(longest reduction), m the magnitude of the tensor and
-// j the jump of its gradient, which is nearly always 0.
+// float32: within c eps m + 4 j with eps = 2^-23, c = 4 sqrt(longest reduction), m the magnitude of the tensor and
+// j the jump of its gradient at kinks, 0 in most cases.
 //
 // c: a sum of n terms, each rounded, is off by about sqrt(n) roundings (a random walk); 4 leaves room for its tail.
 // m: the largest expected element, or more where the operation cancels, which the expected result alone cannot
@@ -14,6 +14,7 @@
 // other way wherever a ReLU or a maximum is within rounding of doing so (perturb.h).
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "autograd/graph.h"
@@ -21,7 +22,9 @@
 
 namespace mixop::cli {
 
-constexpr double kFloat64Bound = 1e-9;
+/// c: tolerance_factor; size: largest expected element; m, j as above. m may be 0 where it is not known.
+constexpr double float32_bound(double c, double m, double j) { return c * kEps32 * m + 4 * j; }
+constexpr double float64_bound(double c, double size, double m) { return std::max(1e-9 * size, c * kEps64 * m); }
 
 /// The runs that measure m and j.
 constexpr Perturbation kPerturbations[] = {{Perturbation::Kind::kNoise, 0},

@@ -102,7 +102,7 @@ Plan CaseProgram::compile(CaseProgram& self, const Case& c, const CompileOptions
     self.inputs_.push_back(in);
   }
   if (!wrt.empty()) {
-    const std::vector<Value> grads = autograd::gradients(g, outputs, upstream, wrt);
+    const std::vector<Value> grads = autograd::vector_jacobian(g, outputs, upstream, wrt);
     for (size_t k = 0; k < grads.size(); ++k)
       if (grads[k]) self.asked_.push_back({"gradient of " + wrt_names[k], grads[k]});
   }
