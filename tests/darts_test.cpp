@@ -21,6 +21,11 @@ std::atomic<int64_t> g_allocations{0};
   if (void* p = std::malloc(n)) return p;
   throw std::bad_alloc();
 }
+// std::stable_sort asks for its buffer in this form; all forms must agree with the operator delete below.
+[[gnu::noinline]] void* operator new(size_t n, const std::nothrow_t&) noexcept {
+  ++g_allocations;
+  return std::malloc(n);
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
