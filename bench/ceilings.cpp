@@ -11,8 +11,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 double multiply_add(int64_t rounds, float* sink) {
   const hn::ScalableTag<float> d;
   const auto a = hn::Set(d, 0.999999f), b = hn::Set(d, 1e-6f);
-  auto x0 = hn::Iota(d, 0.1f), x1 = x0, x2 = x0, x3 = x0, x4 = x0, x5 = x0, x6 = x0, x7 = x0;
-  auto y0 = x0, y1 = x0, y2 = x0, y3 = x0, y4 = x0, y5 = x0, y6 = x0, y7 = x0;
+  // Different starts: equal chains would be merged by the compiler.
+  const auto start = [&](float at) { return hn::Iota(d, at); };
+  auto x0 = start(0.1f), x1 = start(0.2f), x2 = start(0.3f), x3 = start(0.4f);
+  auto x4 = start(0.5f), x5 = start(0.6f), x6 = start(0.7f), x7 = start(0.8f);
+  auto y0 = start(1.1f), y1 = start(1.2f), y2 = start(1.3f), y3 = start(1.4f);
+  auto y4 = start(1.5f), y5 = start(1.6f), y6 = start(1.7f), y7 = start(1.8f);
   for (int64_t i = 0; i < rounds; ++i) {
     x0 = hn::MulAdd(x0, a, b), x1 = hn::MulAdd(x1, a, b), x2 = hn::MulAdd(x2, a, b), x3 = hn::MulAdd(x3, a, b);
     x4 = hn::MulAdd(x4, a, b), x5 = hn::MulAdd(x5, a, b), x6 = hn::MulAdd(x6, a, b), x7 = hn::MulAdd(x7, a, b);
