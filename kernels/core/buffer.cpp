@@ -4,11 +4,17 @@
 #include <sys/sysinfo.h>
 
 #include "kernels/core/check.h"
+#include "kernels/core/device.h"
 
 namespace mixop::kernels {
 
-Buffer::Buffer(size_t bytes) : size_(bytes) {
+Buffer::Buffer(size_t bytes, Memory memory) : size_(bytes), memory_(memory) {
   if (!bytes) return;
+  if (memory != Memory::kHost) {
+    data_ =
+        static_cast<std::byte*>(memory == Memory::kDevice ? cuda::allocate(bytes) : cuda::allocate_pinned(bytes));
+    return;
+  }
   struct sysinfo info {};
   // Linux grants more than it has and kills later: ask first, so that the failure has a message.
   if (sysinfo(&info) == 0) {
@@ -23,7 +29,10 @@ Buffer::Buffer(size_t bytes) : size_(bytes) {
 }
 
 Buffer::~Buffer() {
-  if (data_) munmap(data_, size_);
+  if (!data_) return;
+  if (memory_ == Memory::kDevice) cuda::release(data_);
+  else if (memory_ == Memory::kPinned) cuda::release_pinned(data_);
+  else munmap(data_, size_);
 }
 
 }  // namespace mixop::kernels

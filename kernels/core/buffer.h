@@ -1,16 +1,20 @@
-// Owned memory: aligned, zeroed, on huge pages where the system grants them.
+// Owned memory: of the host (aligned, zeroed, on huge pages where the system grants them), page-locked for copies
+// to a device, or of a CUDA device (not zeroed).
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace mixop::kernels {
 
+enum class Memory : uint8_t { kHost, kPinned, kDevice };
+
 class Buffer {
  public:
   Buffer() = default;
-  /// Throws mixop::Error that says how many bytes were asked for when the system has too little memory.
-  explicit Buffer(size_t bytes);
+  /// Throws mixop::Error that says how many bytes were asked for when there is too little memory.
+  explicit Buffer(size_t bytes, Memory memory = Memory::kHost);
   ~Buffer();
   Buffer(Buffer&& o) noexcept { swap(o); }
   Buffer& operator=(Buffer&& o) noexcept {
@@ -24,9 +28,11 @@ class Buffer {
   void swap(Buffer& o) noexcept {
     std::swap(data_, o.data_);
     std::swap(size_, o.size_);
+    std::swap(memory_, o.memory_);
   }
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  Memory memory_ = Memory::kHost;
 };
 
 }  // namespace mixop::kernels

@@ -9,6 +9,8 @@ namespace mixop::kernels {
 struct Exec {
   int threads = 1;
   std::byte* workspace = nullptr;  ///< 64-byte aligned, as large as the Impl's workspace() asked for
+  void* stream = nullptr;          ///< of a CUDA device: the cudaStream_t on which its kernels run
+  bool tf32 = false;               ///< matrix products of float32 may round their factors to TF32
 
   template <class T>
   T* scratch(int64_t offset_bytes = 0) const {

@@ -28,16 +28,44 @@ std::string_view requested(std::string_view op) {
   }
   return {};
 }
+
+/// The entry of this name that accepts, or null.
+const Impl* named(std::span<const Impl> list, std::string_view name, const Call& call) {
+  for (const Impl& impl : list)
+    if (name == impl.name && impl.accepts(call)) return &impl;
+  return nullptr;
+}
+
+/// The names of all entries that accept, for messages.
+std::string accepting(std::span<const Impl> list, const Call& call) {
+  std::string names;
+  for (const Impl& impl : list)
+    if (impl.accepts(call)) names += names.empty() ? text(impl.name) : text(", ", impl.name);
+  return names.empty() ? "none" : names;
+}
+
+Shape first_shape(const Call& call) { return call.in.empty() ? Shape() : call.in[0].shape; }
 }  // namespace
 
-const Impl& choose(const char* op, std::span<const Impl> list, const Call& call) {
-  const std::string_view want = requested(op);
-  for (const Impl& impl : list) {
-    if (!want.empty() && want != impl.name) continue;
-    if (impl.accepts(call)) return impl;
+const Impl& choose(const char* op, std::span<const Impl> list, const Call& call, const Wish& wish) {
+  if (list.empty())
+    fail(op, " has no implementation for this device in this build; rebuild with CUDA, or run on the CPU");
+  if (const std::string_view name = requested(op); !name.empty()) {
+    if (const Impl* impl = named(list, name, call)) return *impl;
+    fail("MIXOP_IMPL asks for ", op, ":", name, ", which does not exist or does not accept x=", first_shape(call),
+         "; these do: ", accepting(list, call));
   }
-  if (want.empty()) fail(op, ": no implementation accepts x=", call.in.empty() ? Shape() : call.in[0].shape);
-  fail("MIXOP_IMPL asks for ", op, ":", want, ", which does not exist or does not accept this shape");
+  if (!wish.name.empty()) {
+    if (const Impl* impl = named(list, wish.name, call)) return *impl;
+    if (wish.must) {
+      fail("the run recorded ", op, ":", wish.name, " for x=", first_shape(call),
+           ", which is not available here; continue where it is, or set MIXOP_IMPL=", op, ":NAME (",
+           accepting(list, call), ") and accept results that differ in rounding");
+    }
+  }
+  for (const Impl& impl : list)
+    if ((!impl.prefers || impl.prefers(call)) && impl.accepts(call)) return impl;
+  fail(op, ": no implementation accepts x=", first_shape(call));
 }
 
 }  // namespace mixop::kernels

@@ -1,5 +1,6 @@
 // Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a number is a function of (seed, stream,
 // index), so threads, launch geometry and back ends cannot change it and a resume needs only the counter.
+// constexpr: device code may call these.
 #pragma once
 
 #include <array>
@@ -8,7 +9,7 @@
 
 namespace mixop::kernels {
 
-inline std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t index) {
+constexpr std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t index) {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
                                static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
@@ -23,7 +24,7 @@ inline std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t i
 }
 
 /// Uniform in [0, 1) with 24 bits, exact in float32.
-inline float uniform24(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+constexpr float uniform24(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
 /// Uniform in [0, 1) with 53 bits.
 inline double uniform(uint64_t seed, uint64_t stream, uint64_t index) {

@@ -12,6 +12,8 @@ const char* name_of(DType t) {
       return "float64";
     case DType::kI32:
       return "int32";
+    case DType::kU8:
+      return "uint8";
   }
   return "?";
 }

@@ -11,14 +11,15 @@
 
 namespace mixop::kernels {
 
-enum class DType : uint8_t { kF32, kF64, kI32 };
+enum class DType : uint8_t { kF32, kF64, kI32, kU8 };
 
-constexpr size_t size_of(DType t) { return t == DType::kF64 ? 8 : 4; }
+constexpr size_t size_of(DType t) { return t == DType::kF64 ? 8 : t == DType::kU8 ? 1 : 4; }
 const char* name_of(DType t);
 
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (sizeof(T) == 8) return DType::kF64;
+  if constexpr (sizeof(T) == 1) return DType::kU8;
+  else if constexpr (sizeof(T) == 8) return DType::kF64;
   else if constexpr (std::is_floating_point_v<T>) return DType::kF32;
   else return DType::kI32;
 }

@@ -39,10 +39,16 @@ T gradient_scale(const Call& call) {
 }
 
 std::span<const Impl> bn_stats_cpu();
+std::span<const Impl> bn_stats_cuda();
 std::span<const Impl> bn_rstd_cpu();
+std::span<const Impl> bn_rstd_cuda();
 std::span<const Impl> bn_apply_cpu();
+std::span<const Impl> bn_apply_cuda();
 std::span<const Impl> bn_reduce_cpu();
+std::span<const Impl> bn_reduce_cuda();
 std::span<const Impl> bn_grad_cpu();
+std::span<const Impl> bn_grad_cuda();
 std::span<const Impl> bn_running_cpu();
+std::span<const Impl> bn_running_cuda();
 
 }  // namespace mixop::kernels

@@ -16,6 +16,7 @@ struct BinaryAttrs {
 
 /// binary(a, b; kind) -> y of the broadcast shape. Accumulates.
 std::span<const Impl> binary_cpu();
+std::span<const Impl> binary_cuda();
 
 struct ReduceToAttrs {
   Shape shape;
@@ -24,5 +25,6 @@ struct ReduceToAttrs {
 
 /// reduce_to(dy; shape, scale) -> scale * dy summed over the axes along which `shape` was broadcast. Accumulates.
 std::span<const Impl> reduce_to_cpu();
+std::span<const Impl> reduce_to_cuda();
 
 }  // namespace mixop::kernels

@@ -22,6 +22,7 @@ struct ConcatAttrs {
 };
 /// concat_axis(x0, x1, ...; axis) -> y.
 std::span<const Impl> concat_axis_cpu();
+std::span<const Impl> concat_axis_cuda();
 
 struct SliceAxisAttrs {
   int axis = 0;
@@ -29,6 +30,7 @@ struct SliceAxisAttrs {
 };
 /// slice_axis(x; axis, begin, length) -> y. Accumulates.
 std::span<const Impl> slice_axis_cpu();
+std::span<const Impl> slice_axis_cuda();
 
 struct SliceGradAttrs {
   int axis = 0;
@@ -37,5 +39,6 @@ struct SliceGradAttrs {
 };
 /// slice_grad(dy; axis, begin, shape) -> dx: dy in its place, 0 elsewhere. Accumulates.
 std::span<const Impl> slice_grad_cpu();
+std::span<const Impl> slice_grad_cuda();
 
 }  // namespace mixop::kernels

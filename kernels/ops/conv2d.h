@@ -29,12 +29,15 @@ inline int64_t conv2d_extent(int64_t in, const Conv2dAttrs& a, int axis) {
 /// conv2d(x, w, [mean, rstd, [gamma, beta]]) -> y [N,OH,OW,K] of t(x), t as in kernels/core/on_load.h. Padding
 /// applies after t: a padded cell contributes 0.
 std::span<const Impl> conv2d_cpu();
+std::span<const Impl> conv2d_cuda();
 
 /// conv2d_dgrad(dy, w, [x0, [mean, rstd, [gamma, beta]]]) -> dx. With mask, dx is 0 where t(x0) <= 0; of t only the
 /// norm part counts. Accumulates.
 std::span<const Impl> conv2d_dgrad_cpu();
+std::span<const Impl> conv2d_dgrad_cuda();
 
 /// conv2d_wgrad(dy, x, [mean, rstd, [gamma, beta]]) -> dw, the gradient for a convolution of t(x). Accumulates.
 std::span<const Impl> conv2d_wgrad_cpu();
+std::span<const Impl> conv2d_wgrad_cuda();
 
 }  // namespace mixop::kernels

@@ -1,4 +1,4 @@
-// Copies and constants.
+// Copies, constants and counters.
 #pragma once
 
 #include <span>
@@ -14,7 +14,12 @@ struct FillAttrs {
 
 /// copy(x) -> y of the same shape, strided rows to strided rows. Accumulates (kAdd: y += x).
 std::span<const Impl> copy_cpu();
+std::span<const Impl> copy_cuda();
 /// fill(; shape, value) -> y, every element `value`.
 std::span<const Impl> fill_cpu();
+std::span<const Impl> fill_cuda();
+/// advance(counter [1]): adds 1 to the counter in place (float32, float64 or int32). No output.
+std::span<const Impl> advance_cpu();
+std::span<const Impl> advance_cuda();
 
 }  // namespace mixop::kernels

@@ -49,9 +49,11 @@ void run_fill_ref(const Call& call) {
 
 constexpr Impl kCopy[] = {{"rows", all_float32, run_rows}, {"ref", any, run_copy_ref}};
 constexpr Impl kFill[] = {{"ref", any, run_fill_ref}};
+constexpr Impl kAdvance[] = {{"ref", any, advance_ref}};
 }  // namespace
 
 std::span<const Impl> copy_cpu() { return kCopy; }
 std::span<const Impl> fill_cpu() { return kFill; }
+std::span<const Impl> advance_cpu() { return kAdvance; }
 }  // namespace mixop::kernels
 #endif

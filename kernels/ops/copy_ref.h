@@ -34,5 +34,10 @@ void fill_ref(const Call& call) {
   for (int64_t r = 0; r < y.rows(); ++r)
     for (int64_t c = 0; c < y.last(); ++c) y.as<T>()[r * y.ld + c] = value;
 }
+inline void advance_ref(const Call& call) {
+  const View& counter = call.in[0];
+  if (counter.dtype == DType::kI32) *counter.as<int32_t>() += 1;
+  else with_float(counter.dtype, [&]<class T>() { *counter.as<T>() += 1; });
+}
 
 }  // namespace mixop::kernels

@@ -19,16 +19,21 @@ struct CrossEntropyAttrs {
 /// cross_entropy(logits [N, K], labels [N] int32) -> loss [1], or [N] without reduction. A label outside [0, K)
 /// gives NaN.
 std::span<const Impl> cross_entropy_cpu();
+std::span<const Impl> cross_entropy_cuda();
 /// cross_entropy_grad(dloss, logits, labels) -> dlogits. Accumulates.
 std::span<const Impl> cross_entropy_grad_cpu();
+std::span<const Impl> cross_entropy_grad_cuda();
 
 /// cross_entropy_soft(logits [N, K], targets [N, K]; reduction) -> -sum_k targets log_softmax(logits). The other
 /// attributes do not count.
 std::span<const Impl> cross_entropy_soft_cpu();
+std::span<const Impl> cross_entropy_soft_cuda();
 /// cross_entropy_soft_grad(dloss, logits, targets) -> dlogits. Accumulates.
 std::span<const Impl> cross_entropy_soft_grad_cpu();
+std::span<const Impl> cross_entropy_soft_grad_cuda();
 /// cross_entropy_soft_target_grad(dloss, logits) -> dtargets. Accumulates.
 std::span<const Impl> cross_entropy_soft_target_grad_cpu();
+std::span<const Impl> cross_entropy_soft_target_grad_cuda();
 
 struct TopKAttrs {
   int k = 1;
@@ -36,5 +41,6 @@ struct TopKAttrs {
 /// top_k(logits [N, K], labels [N] int32) -> [1], the number of rows whose label is among the k largest logits; of
 /// equal logits the first ranks higher.
 std::span<const Impl> top_k_cpu();
+std::span<const Impl> top_k_cuda();
 
 }  // namespace mixop::kernels

@@ -17,6 +17,7 @@ struct BernoulliAttrs {
 /// element i is 1 when uniform24(philox(seed, stream, counter * elements + i)) < keep in float32, so float32 and
 /// float64 graphs draw the same mask.
 std::span<const Impl> bernoulli_cpu();
+std::span<const Impl> bernoulli_cuda();
 
 struct MaskScaleAttrs {
   double keep = 1;  ///< replaced by the third input where there is one
@@ -25,5 +26,6 @@ struct MaskScaleAttrs {
 /// mask_scale(x, mask [, keep [1]]; keep) -> y = x mask / keep, and 0 when keep is 0. The mask has x's shape, or is
 /// one number a sample: [N] or [N, 1, ...] for x [N, ...]. Accumulates.
 std::span<const Impl> mask_scale_cpu();
+std::span<const Impl> mask_scale_cuda();
 
 }  // namespace mixop::kernels

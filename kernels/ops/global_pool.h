@@ -14,6 +14,8 @@ struct GlobalAvgPoolGradAttrs {
 };
 
 std::span<const Impl> global_avg_pool_cpu();
+std::span<const Impl> global_avg_pool_cuda();
 std::span<const Impl> global_avg_pool_grad_cpu();
+std::span<const Impl> global_avg_pool_grad_cuda();
 
 }  // namespace mixop::kernels

@@ -33,7 +33,10 @@ struct ScaleAttrs {
 inline int64_t table_offset(const View& table, int64_t i) { return i / table.last() * table.ld + i % table.last(); }
 
 std::span<const Impl> mix_cpu();
+std::span<const Impl> mix_cuda();
 std::span<const Impl> scale_cpu();
+std::span<const Impl> scale_cuda();
 std::span<const Impl> mix_weight_grad_cpu();
+std::span<const Impl> mix_weight_grad_cuda();
 
 }  // namespace mixop::kernels

@@ -12,6 +12,7 @@ namespace mixop::kernels {
 
 /// grad_norm(x [P]) -> [1], the L2 norm, summed in float64.
 std::span<const Impl> grad_norm_cpu();
+std::span<const Impl> grad_norm_cuda();
 
 struct SgdAttrs {
   double momentum = 0, weight_decay = 0;
@@ -23,6 +24,7 @@ struct SgdAttrs {
 /// p -= lr (nesterov ? g + momentum buffer : buffer). The buffer starts at zeros, which is PyTorch's first step
 /// when dampening is 0. Without momentum p -= lr g and the buffer is not touched (param may stand in).
 std::span<const Impl> sgd_step_cpu();
+std::span<const Impl> sgd_step_cuda();
 
 struct AdamAttrs {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
@@ -33,6 +35,7 @@ struct AdamAttrs {
 /// v = beta2 v + (1 - beta2) g^2, p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
 /// Kingma and Ba 2015; Loshchilov and Hutter 2019.
 std::span<const Impl> adam_step_cpu();
+std::span<const Impl> adam_step_cuda();
 
 struct RmspropAttrs {
   double alpha = 0.99, eps = 1e-8, momentum = 0, weight_decay = 0;
@@ -42,5 +45,6 @@ struct RmspropAttrs {
 /// d = g / (sqrt(square) + eps), buffer = momentum buffer + d, p -= lr buffer. Without momentum p -= lr d and the
 /// buffer is not touched.
 std::span<const Impl> rmsprop_step_cpu();
+std::span<const Impl> rmsprop_step_cuda();
 
 }  // namespace mixop::kernels

@@ -62,8 +62,12 @@ struct PoolAxis {
 };
 
 std::span<const Impl> max_pool_cpu();
+std::span<const Impl> max_pool_cuda();
 std::span<const Impl> max_pool_grad_cpu();
+std::span<const Impl> max_pool_grad_cuda();
 std::span<const Impl> avg_pool_cpu();
+std::span<const Impl> avg_pool_cuda();
 std::span<const Impl> avg_pool_grad_cpu();
+std::span<const Impl> avg_pool_grad_cuda();
 
 }  // namespace mixop::kernels

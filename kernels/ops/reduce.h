@@ -18,6 +18,7 @@ struct ReduceAttrs {
 
 /// reduce(x; kind, axes) -> y.
 std::span<const Impl> reduce_cpu();
+std::span<const Impl> reduce_cuda();
 
 struct ReduceGradAttrs {
   ReduceAttrs reduce;
@@ -27,5 +28,6 @@ struct ReduceGradAttrs {
 /// reduce_grad(dy) -> dx for sum and mean, reduce_grad(dy, x, y) -> dx for max, where the elements equal to the
 /// maximum share its gradient evenly. Accumulates.
 std::span<const Impl> reduce_grad_cpu();
+std::span<const Impl> reduce_grad_cuda();
 
 }  // namespace mixop::kernels

@@ -14,5 +14,6 @@ struct ShuffleAttrs {
 /// channel_shuffle(x [..., C]; groups) -> y with y[..., j groups + i] = x[..., i C/groups + j]. The inverse is the
 /// shuffle with C/groups groups. Accumulates.
 std::span<const Impl> channel_shuffle_cpu();
+std::span<const Impl> channel_shuffle_cuda();
 
 }  // namespace mixop::kernels

@@ -14,11 +14,15 @@ struct SoftmaxAttrs {
 
 /// softmax(x; axis) -> y = exp(x) / sum over the axis of exp(x).
 std::span<const Impl> softmax_cpu();
+std::span<const Impl> softmax_cuda();
 /// softmax_grad(dy, y; axis) -> dx = y (dy - sum(dy y)). Accumulates.
 std::span<const Impl> softmax_grad_cpu();
+std::span<const Impl> softmax_grad_cuda();
 /// log_softmax(x; axis) -> y = x - log(sum over the axis of exp(x)).
 std::span<const Impl> log_softmax_cpu();
+std::span<const Impl> log_softmax_cuda();
 /// log_softmax_grad(dy, y; axis) -> dx = dy - exp(y) sum(dy). Accumulates.
 std::span<const Impl> log_softmax_grad_cpu();
+std::span<const Impl> log_softmax_grad_cuda();
 
 }  // namespace mixop::kernels

@@ -31,11 +31,14 @@ struct UnaryAttrs {
 
 /// unary(x; kind) -> y, same shape.
 std::span<const Impl> unary_cpu();
+std::span<const Impl> unary_cuda();
 /// unary_grad(dy, x; kind) -> dx = dy f'(x). Accumulates.
 std::span<const Impl> unary_grad_cpu();
+std::span<const Impl> unary_grad_cuda();
 
 /// relu(x) -> y = max(x, 0). It has an op of its own because fusion passes look for it.
 std::span<const Impl> relu_cpu();
+std::span<const Impl> relu_cuda();
 
 struct ReluGradAttrs {
   OnLoad load;  ///< only its norm and affine parts count
@@ -43,5 +46,6 @@ struct ReluGradAttrs {
 /// relu_grad(dy, x [, mean, rstd [, gamma, beta]]) -> dx = dy where t(x) > 0, else 0; t is the normalisation of
 /// `load` over the last axis. Accumulates.
 std::span<const Impl> relu_grad_cpu();
+std::span<const Impl> relu_grad_cuda();
 
 }  // namespace mixop::kernels

@@ -1,0 +1,51 @@
+// The one way in which kernels are started. What a kernel reads per step lies in device memory, never in its
+// arguments, so that a captured launch stays valid; the grid is a function of shapes alone, never of the device, so
+// that results do not depend on it.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/core/cuda/check.cuh"
+#include "kernels/core/impl.h"
+
+#ifndef MIXOP_NOTE_LAUNCH
+#define MIXOP_NOTE_LAUNCH(name)  // the emulator keeps a list
+#endif
+
+namespace mixop::kernels::cuda {
+
+constexpr int kWarp = 32;
+
+inline cudaStream_t stream_of(const Exec& exec) { return static_cast<cudaStream_t>(exec.stream); }
+
+/// Starts kernel<<<grid, block, shared_bytes>>>(args...) on the stream of `exec`. `name` is the kernel's name in
+/// the source: a test checks that every kernel has been run under emulation. A launch with an empty grid does
+/// nothing.
+template <class... Parameters, class... Arguments>
+void launch(const Exec& exec, const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+            size_t shared_bytes, Arguments&&... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  MIXOP_NOTE_LAUNCH(name);
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream_of(exec);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...);
+  if (error != cudaSuccess) fail_call(name, error, __FILE__, __LINE__);
+}
+
+template <class T>
+constexpr T ceil_div(T a, T b) {
+  return (a + b - 1) / b;
+}
+
+/// Blocks of `block` threads for n independent items, at most `most`: kernels walk with a grid stride.
+inline dim3 grid_for(int64_t n, int block, int64_t most = 4096) {
+  const int64_t blocks = ceil_div<int64_t>(n, block);
+  return dim3(static_cast<unsigned>(blocks < most ? blocks : most));
+}
+
+}  // namespace mixop::kernels::cuda

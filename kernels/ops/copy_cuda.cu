@@ -1,0 +1,99 @@
+#include "kernels/core/cuda/launch.cuh"
+#include "kernels/core/cuda/vec.cuh"
+#include "kernels/ops/copy.h"
+
+namespace mixop::kernels {
+namespace {
+using cuda::add4;
+using cuda::load4;
+using cuda::store4;
+
+constexpr int kBlock = 256;
+
+/// Rows as the kernels walk them.
+struct Rows {
+  const float* x;
+  float* y;
+  int64_t ldx, ldy, rows, last;
+};
+
+/// Contiguous operands become one row.
+Rows rows_of(const View& x, const Out& y) {
+  Rows m{x.as<float>(), y.as<float>(), x.ld, y.ld, y.rows(), y.last()};
+  if (x.contiguous() && y.contiguous()) m = {m.x, m.y, 0, 0, 1, m.rows * m.last};
+  return m;
+}
+
+// y (+)= x. A thread owns kWidth neighbouring elements at a time.
+template <int kWidth, bool kAdd>
+__global__ void copy_rows(Rows m) {
+  const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
+    const int64_t r = i / columns, c = (i - r * columns) * kWidth;
+    const float* from = m.x + r * m.ldx + c;
+    float* to = m.y + r * m.ldy + c;
+    if constexpr (kWidth == 4) store4(to, kAdd ? add4(load4(to), load4(from)) : load4(from));
+    else *to = kAdd ? *to + *from : *from;
+  }
+}
+
+// y = value. A thread owns kWidth neighbouring elements at a time.
+template <int kWidth>
+__global__ void fill_rows(Rows m, float value) {
+  const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
+    const int64_t r = i / columns, c = (i - r * columns) * kWidth;
+    float* to = m.y + r * m.ldy + c;
+    if constexpr (kWidth == 4) store4(to, make_float4(value, value, value, value));
+    else *to = value;
+  }
+}
+
+// counter += 1. One thread.
+template <class T>
+__global__ void advance_counter(T* counter) {
+  *counter += 1;
+}
+
+bool aligned(const Rows& m) { return cuda::aligned4(m.x, m.ldx, m.last) && cuda::aligned4(m.y, m.ldy, m.last); }
+
+dim3 grid_of(const Rows& m, int width) { return cuda::grid_for(m.rows * m.last / width, kBlock); }
+
+template <bool kAdd>
+void launch_copy(const Call& call, const Rows& m) {
+  if (aligned(m)) cuda::launch(*call.exec, "copy_rows", copy_rows<4, kAdd>, grid_of(m, 4), kBlock, 0, m);
+  else cuda::launch(*call.exec, "copy_rows", copy_rows<1, kAdd>, grid_of(m, 1), kBlock, 0, m);
+}
+
+void run_copy(const Call& call) {
+  const Rows m = rows_of(call.in[0], call.out[0]);
+  if (call.out[0].write == Write::kAdd) launch_copy<true>(call, m);
+  else launch_copy<false>(call, m);
+}
+
+void run_fill(const Call& call) {
+  const Out& y = call.out[0];
+  const Rows m = rows_of(y, y);
+  const auto value = static_cast<float>(call.attr<FillAttrs>().value);
+  if (aligned(m)) cuda::launch(*call.exec, "fill_rows", fill_rows<4>, grid_of(m, 4), kBlock, 0, m, value);
+  else cuda::launch(*call.exec, "fill_rows", fill_rows<1>, grid_of(m, 1), kBlock, 0, m, value);
+}
+
+void run_advance(const Call& call) {
+  const View& counter = call.in[0];
+  const auto run = [&]<class T>() {
+    cuda::launch(*call.exec, "advance_counter", advance_counter<T>, 1, 1, 0, counter.as<T>());
+  };
+  if (counter.dtype == DType::kI32) run.template operator()<int32_t>();
+  else with_float(counter.dtype, run);
+}
+
+constexpr Impl kCopy[] = {{"rows", all_float32, run_copy}};
+constexpr Impl kFill[] = {{"rows", all_float32, run_fill}};
+constexpr Impl kAdvance[] = {{"one_thread", any, run_advance}};
+}  // namespace
+
+std::span<const Impl> copy_cuda() { return kCopy; }
+std::span<const Impl> fill_cuda() { return kFill; }
+std::span<const Impl> advance_cuda() { return kAdvance; }
+}  // namespace mixop::kernels

@@ -1,0 +1,291 @@
+#include "kernels/ops/cross_entropy.h"
+
+#include "kernels/core/cuda/row_groups.cuh"
+
+namespace mixop::kernels {
+namespace {
+using namespace cuda;
+
+/// [rows, classes], rows ld floats apart.
+struct Matrix {
+  float* data;
+  int64_t ld, rows, classes;
+  __device__ __forceinline__ float* row(int64_t r) const { return data + r * ld; }
+};
+Matrix matrix_of(const View& v) { return {v.as<float>(), v.ld, v.rows(), v.last()}; }
+
+struct Labels {
+  const int32_t* data;
+  bool ignoring;
+  int32_t ignore;
+  __device__ __forceinline__ int32_t operator[](int64_t r) const { return data[r]; }
+  __device__ __forceinline__ bool ignored(int64_t r) const { return ignoring && data[r] == ignore; }
+};
+Labels labels_of(const View& v, const CrossEntropyAttrs& a) {
+  return {v.as<int32_t>(), a.ignore_index.has_value(), a.ignore_index.value_or(0)};
+}
+
+/// Log-probabilities of a row, and probabilities: in float64, so that p - 1 stays right near certainty.
+struct LogSoftmaxRow {
+  const float* x;
+  double top, log_sum;
+  __device__ __forceinline__ double operator[](int64_t k) const {
+    return static_cast<double>(x[k]) - top - log_sum;
+  }
+  __device__ __forceinline__ double p(int64_t k) const { return exp((*this)[k]); }
+};
+template <class G>
+__device__ __forceinline__ LogSoftmaxRow log_softmax_row(const float* x, int64_t n) {
+  const ExpSum e = exp_sum<G>(n, [&](int64_t k) { return x[k]; });
+  return {x, static_cast<double>(e.top), log(e.sum)};
+}
+
+/// losses[r] = -(1 - e) log p[label] - e / K sum_k log p[k]; a group of threads owns a row.
+template <class G>
+__global__ void cross_entropy_rows(Matrix logits, Labels labels, double e, double* losses) {
+  const int64_t r = G::row(), n = logits.classes;
+  if (r >= logits.rows) return;
+  const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
+  double sum = 0;
+  if (e > 0)
+    for (int64_t k = G::rank(); k < n; k += G::kSize) sum += log_p[k];
+  sum = G::sum(sum);
+  if (G::rank() > 0) return;
+  const int32_t label = labels[r];
+  if (labels.ignored(r)) losses[r] = 0;
+  else if (label < 0 || label >= n) losses[r] = NAN;
+  else losses[r] = -(1 - e) * log_p[label] - (e > 0 ? e / static_cast<double>(n) * sum : 0);
+}
+
+/// losses[r] = -sum_k t_k log p[k]; a group of threads owns a row.
+template <class G>
+__global__ void cross_entropy_soft_rows(Matrix logits, Matrix targets, double* losses) {
+  const int64_t r = G::row();
+  if (r >= logits.rows) return;
+  const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), logits.classes);
+  double sum = 0;
+  for (int64_t k = G::rank(); k < logits.classes; k += G::kSize)
+    sum -= static_cast<double>(targets.row(r)[k]) * log_p[k];
+  sum = G::sum(sum);
+  if (G::rank() == 0) losses[r] = sum;
+}
+
+/// right[r] = 1 when fewer than k logits rank above the label's, else 0; a group of threads owns a row. A NaN ranks
+/// above all numbers; a label that is one or that is out of range is never right.
+template <class G>
+__global__ void top_k_rows(Matrix logits, Labels labels, int k, double* right) {
+  const int64_t r = G::row(), n = logits.classes;
+  if (r >= logits.rows) return;
+  const float* x = logits.row(r);
+  const int64_t label = labels[r];
+  const bool valid = label >= 0 && label < n;
+  const float own = valid ? x[label] : NAN;
+  int above = 0;
+  for (int64_t j = G::rank(); j < n; j += G::kSize) above += !(x[j] < own) && !(x[j] == own && j >= label);
+  above = G::sum(above);
+  if (G::rank() == 0) right[r] = own == own && above < k ? 1 : 0;
+}
+
+/// The divisor of a mean: the rows that count. One block; a thread owns every 256th row.
+__global__ void __launch_bounds__(kGroupBlock) count_rows(Labels labels, int64_t rows, double* count) {
+  int n = 0;
+  for (int64_t r = threadIdx.x; r < rows; r += kGroupBlock) n += !labels.ignored(r);
+  n = block_sum<kGroupBlock>(n);
+  if (threadIdx.x == 0) *count = n;
+}
+
+/// A number known when the graph is built, or one that the device counts.
+struct Divisor {
+  double fixed;
+  const double* counted;
+  __device__ __forceinline__ double operator()() const { return counted ? *counted : fixed; }
+};
+
+/// y = sum of each[r] / divisor. One block; a thread owns every 256th row.
+__global__ void __launch_bounds__(kGroupBlock)
+    sum_rows(const double* each, int64_t rows, Divisor divisor, float* y) {
+  double sum = 0;
+  for (int64_t r = threadIdx.x; r < rows; r += kGroupBlock) sum += each[r];
+  sum = block_sum<kGroupBlock>(sum);
+  if (threadIdx.x == 0) *y = static_cast<float>(sum / divisor());
+}
+
+/// y[r] = each[r]; a thread owns a row.
+__global__ void round_rows(const double* each, int64_t rows, float* y) {
+  const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (r < rows) y[r] = static_cast<float>(each[r]);
+}
+
+/// What comes from above: dloss [1] or one a row, and the divisor of the mean.
+struct Upstream {
+  const float* dloss;
+  bool each;
+  Divisor divisor;
+  __device__ __forceinline__ double operator()(int64_t r) const {
+    return static_cast<double>(dloss[each ? r : 0]) / divisor();
+  }
+};
+
+__device__ __forceinline__ void write(float& out, double value, bool add) {
+  out = static_cast<float>(value) + (add ? out : 0.0f);
+}
+
+/// dx (+)= dloss (p - (1 - e) onehot - e / K); a group of threads owns a row.
+template <class G>
+__global__ void cross_entropy_grad_rows(Upstream upstream, Matrix logits, Labels labels, double e, Matrix dx,
+                                        bool add) {
+  const int64_t r = G::row(), n = logits.classes;
+  if (r >= logits.rows) return;
+  const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
+  const int32_t label = labels[r];
+  const bool ignored = labels.ignored(r);
+  const double scale = label < 0 || label >= n ? NAN : upstream(r), smooth = e / static_cast<double>(n);
+  for (int64_t k = G::rank(); k < n; k += G::kSize) {
+    const double target = (k == label ? 1 - e : 0) + smooth;
+    write(dx.row(r)[k], ignored ? 0 : scale * (log_p.p(k) - target), add);
+  }
+}
+
+/// dx (+)= dloss (p sum(t) - t); a group of threads owns a row.
+template <class G>
+__global__ void cross_entropy_soft_grad_rows(Upstream upstream, Matrix logits, Matrix targets, Matrix dx,
+                                             bool add) {
+  const int64_t r = G::row(), n = logits.classes;
+  if (r >= logits.rows) return;
+  const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
+  const float* t = targets.row(r);
+  double total = 0;
+  for (int64_t k = G::rank(); k < n; k += G::kSize) total += static_cast<double>(t[k]);
+  total = G::sum(total);
+  const double scale = upstream(r);
+  for (int64_t k = G::rank(); k < n; k += G::kSize)
+    write(dx.row(r)[k], scale * (log_p.p(k) * total - static_cast<double>(t[k])), add);
+}
+
+/// dt (+)= -dloss log p; a group of threads owns a row.
+template <class G>
+__global__ void cross_entropy_soft_target_grad_rows(Upstream upstream, Matrix logits, Matrix dt, bool add) {
+  const int64_t r = G::row(), n = logits.classes;
+  if (r >= logits.rows) return;
+  const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
+  const double scale = upstream(r);
+  for (int64_t k = G::rank(); k < n; k += G::kSize) write(dt.row(r)[k], -scale * log_p[k], add);
+}
+
+/// Calls f with the group for a row and the grid of such groups.
+template <class F>
+void with_rows(const View& logits, F&& f) {
+  const auto start = [&]<class G>(G group) { f(group, grid_for(logits.rows(), G::kPerBlock, INT32_MAX)); };
+  if (logits.last() > 1024) start(Group<kGroupBlock>());
+  else start(Group<kWarp>());
+}
+
+const CrossEntropyAttrs& attrs_of(const Call& call) { return call.attr<CrossEntropyAttrs>(); }
+
+/// The divisor for hard labels; where rows are ignored it is counted into `memory`.
+Divisor hard_divisor(const Call& call, const View& labels, double* memory) {
+  const CrossEntropyAttrs& a = attrs_of(call);
+  if (a.reduction != Reduction::kMean) return {1, nullptr};
+  if (!a.ignore_index) return {static_cast<double>(labels.last()), nullptr};
+  launch(*call.exec, "count_rows", count_rows, dim3(1), dim3(kGroupBlock), 0, labels_of(labels, a), labels.last(),
+         memory);
+  return {1, memory};
+}
+Divisor soft_divisor(const Call& call, const View& logits) {
+  return {attrs_of(call).reduction == Reduction::kMean ? static_cast<double>(logits.rows()) : 1, nullptr};
+}
+
+/// Workspace of the losses: a double a row, then the divisor.
+size_t losses_bytes(const Call& call) { return (static_cast<size_t>(call.in[0].rows()) + 1) * sizeof(double); }
+size_t divisor_bytes(const Call&) { return sizeof(double); }
+
+void reduce_losses(const Call& call, const double* losses, const Divisor& divisor) {
+  const int64_t rows = call.in[0].rows();
+  auto* y = call.out[0].as<float>();
+  if (attrs_of(call).reduction == Reduction::kNone)
+    launch(*call.exec, "round_rows", round_rows, grid_for(rows, kGroupBlock, INT32_MAX), dim3(kGroupBlock), 0,
+           losses, rows, y);
+  else launch(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, losses, rows, divisor, y);
+}
+
+void run_hard(const Call& call) {
+  const View &logits = call.in[0], &labels = call.in[1];
+  auto* losses = call.exec->scratch<double>();
+  with_rows(logits, [&]<class G>(G, dim3 grid) {
+    launch(*call.exec, "cross_entropy_rows", cross_entropy_rows<G>, grid, dim3(kGroupBlock), 0, matrix_of(logits),
+           labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing, losses);
+  });
+  reduce_losses(call, losses, hard_divisor(call, labels, losses + logits.rows()));
+}
+
+void run_soft(const Call& call) {
+  const View& logits = call.in[0];
+  auto* losses = call.exec->scratch<double>();
+  with_rows(logits, [&]<class G>(G, dim3 grid) {
+    launch(*call.exec, "cross_entropy_soft_rows", cross_entropy_soft_rows<G>, grid, dim3(kGroupBlock), 0,
+           matrix_of(logits), matrix_of(call.in[1]), losses);
+  });
+  reduce_losses(call, losses, soft_divisor(call, logits));
+}
+
+Upstream upstream_of(const Call& call, const Divisor& divisor) {
+  return {call.in[0].as<float>(), attrs_of(call).reduction == Reduction::kNone, divisor};
+}
+
+void run_hard_grad(const Call& call) {
+  const View &logits = call.in[1], &labels = call.in[2];
+  const Out& dx = call.out[0];
+  const Upstream upstream = upstream_of(call, hard_divisor(call, labels, call.exec->scratch<double>()));
+  with_rows(logits, [&]<class G>(G, dim3 grid) {
+    launch(*call.exec, "cross_entropy_grad_rows", cross_entropy_grad_rows<G>, grid, dim3(kGroupBlock), 0, upstream,
+           matrix_of(logits), labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing, matrix_of(dx),
+           dx.write == Write::kAdd);
+  });
+}
+
+void run_soft_grad(const Call& call) {
+  const View& logits = call.in[1];
+  const Out& dx = call.out[0];
+  with_rows(logits, [&]<class G>(G, dim3 grid) {
+    launch(*call.exec, "cross_entropy_soft_grad_rows", cross_entropy_soft_grad_rows<G>, grid, dim3(kGroupBlock), 0,
+           upstream_of(call, soft_divisor(call, logits)), matrix_of(logits), matrix_of(call.in[2]), matrix_of(dx),
+           dx.write == Write::kAdd);
+  });
+}
+
+void run_soft_target_grad(const Call& call) {
+  const View& logits = call.in[1];
+  const Out& dt = call.out[0];
+  with_rows(logits, [&]<class G>(G, dim3 grid) {
+    launch(*call.exec, "cross_entropy_soft_target_grad_rows", cross_entropy_soft_target_grad_rows<G>, grid,
+           dim3(kGroupBlock), 0, upstream_of(call, soft_divisor(call, logits)), matrix_of(logits), matrix_of(dt),
+           dt.write == Write::kAdd);
+  });
+}
+
+void run_top_k(const Call& call) {
+  const View& logits = call.in[0];
+  auto* right = call.exec->scratch<double>();
+  with_rows(logits, [&]<class G>(G, dim3 grid) {
+    launch(*call.exec, "top_k_rows", top_k_rows<G>, grid, dim3(kGroupBlock), 0, matrix_of(logits),
+           labels_of(call.in[1], {}), call.attr<TopKAttrs>().k, right);
+  });
+  launch(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, right, logits.rows(), Divisor{1, nullptr},
+         call.out[0].as<float>());
+}
+
+constexpr Impl kHard[] = {{"rows", all_float32, run_hard, losses_bytes}};
+constexpr Impl kHardGrad[] = {{"rows", all_float32, run_hard_grad, divisor_bytes}};
+constexpr Impl kSoft[] = {{"rows", all_float32, run_soft, losses_bytes}};
+constexpr Impl kSoftGrad[] = {{"rows", all_float32, run_soft_grad}};
+constexpr Impl kSoftTargetGrad[] = {{"rows", all_float32, run_soft_target_grad}};
+constexpr Impl kTopK[] = {{"rows", all_float32, run_top_k, losses_bytes}};
+}  // namespace
+
+std::span<const Impl> cross_entropy_cuda() { return kHard; }
+std::span<const Impl> cross_entropy_grad_cuda() { return kHardGrad; }
+std::span<const Impl> cross_entropy_soft_cuda() { return kSoft; }
+std::span<const Impl> cross_entropy_soft_grad_cuda() { return kSoftGrad; }
+std::span<const Impl> cross_entropy_soft_target_grad_cuda() { return kSoftTargetGrad; }
+std::span<const Impl> top_k_cuda() { return kTopK; }
+}  // namespace mixop::kernels

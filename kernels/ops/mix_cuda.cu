@@ -1,0 +1,83 @@
+#include "kernels/ops/mix_terms.cuh"
+
+namespace mixop::kernels {
+namespace {
+using namespace cuda;
+
+/// y (+)= sum_t table[weight_t] t_t(z_t); a thread owns kLanes channels of kRows rows at a time. The terms are the
+/// inner loop so that the sums stay in registers and y is written once.
+template <int kLanes, int kRows>
+__global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, bool add) {
+  for (int64_t c = first_column<kLanes>(); c < e.last; c += column_step<kLanes>())
+    for (int64_t first = first_row(); first < e.rows; first += kRows * row_step()) {
+      const auto patch = [&](int t) {
+        return load_patch<kLanes, kRows>(terms.term[t].z, e.rows, first, row_step(), c);
+      };
+      Patch<kLanes, kRows> sum{}, next = patch(0);
+      for (int t = 0; t < terms.count; ++t) {
+        const Patch<kLanes, kRows> z = next;
+        if (t + 1 < terms.count) next = patch(t + 1);
+        const OwnTransform<kLanes> transform = own_transform<kLanes>(terms.term[t].load, c);
+        const float weight = table[terms.term[t].weight];
+#pragma unroll
+        for (int i = 0; i < kRows; ++i)
+#pragma unroll
+          for (int l = 0; l < kLanes; ++l)
+            sum.row[i].v[l] = fmaf(weight, transform(z.row[i].v[l], l), sum.row[i].v[l]);
+      }
+#pragma unroll
+      for (int i = 0; i < kRows; ++i)
+        if (const int64_t r = first + i * row_step(); r < e.rows)
+          write_lanes(y.data + r * y.ld + c, sum.row[i], add);
+    }
+}
+
+/// y (+)= table[weight] x; a thread owns kLanes columns of some rows.
+template <int kLanes>
+__global__ void scale_rows(const float* table, int64_t weight, Rows x, Rows y, Extent e, bool add) {
+  const float w = table[weight];
+  for_elements<kLanes>(e, [&](int64_t r, int64_t c) {
+    Lanes<kLanes> v = load_lanes<kLanes>(x.data + r * x.ld + c);
+#pragma unroll
+    for (int l = 0; l < kLanes; ++l) v.v[l] *= w;
+    write_lanes(y.data + r * y.ld + c, v, add);
+  });
+}
+
+void run_mix(const Call& call) {
+  const View& table = call.in[0];
+  const Out& out = call.out[0];
+  const Extent e = {out.rows(), out.last()};
+  const Rows y = {out.as<float>(), out.ld};
+  for (size_t begin = 0; begin < call.attr<MixAttrs>().terms.size(); begin += kMaxTerms) {
+    const MixTerms terms = mix_terms(call, table, 1, begin);
+    const bool add = begin > 0 || out.write == Write::kAdd;
+    with_lanes(all_aligned4(e, y, terms), [&]<int kLanes>() {
+      const bool four = four_rows(e, kLanes);
+      const auto [grid, block] = rows_grid(e, kLanes, four ? 4 : 1);
+      launch(*call.exec, "mix_rows", four ? mix_rows<kLanes, 4> : mix_rows<kLanes, 1>, grid, block, 0, terms,
+             table.as<float>(), y, e, add);
+    });
+  }
+}
+
+void run_scale(const Call& call) {
+  const View &table = call.in[0], &in = call.in[1];
+  const Out& out = call.out[0];
+  const int64_t weight = table_offset(table, call.attr<ScaleAttrs>().index);
+  const Extent e = flat_extent({&in, &out});
+  const Rows x = rows_of(in, e), y = rows_of(out, e);
+  with_lanes(all_aligned4(e, {x, y}), [&]<int kLanes>() {
+    const auto [grid, block] = rows_grid(e, kLanes);
+    launch(*call.exec, "scale_rows", scale_rows<kLanes>, grid, block, 0, table.as<float>(), weight, x, y, e,
+           out.write == Write::kAdd);
+  });
+}
+
+constexpr Impl kMix[] = {{"rows", all_float32, run_mix}};
+constexpr Impl kScale[] = {{"rows", all_float32, run_scale}};
+}  // namespace
+
+std::span<const Impl> mix_cuda() { return kMix; }
+std::span<const Impl> scale_cuda() { return kScale; }
+}  // namespace mixop::kernels

@@ -1,0 +1,72 @@
+// The terms of a mixed operation as a kernel argument.
+#pragma once
+
+#include <array>
+
+#include "kernels/core/cuda/rows.cuh"
+#include "kernels/ops/mix.h"
+
+namespace mixop::kernels::cuda {
+
+/// Of one launch; a sum of more is split, the later launches adding. 40 terms take 2.5 of the 4 KiB that kernel
+/// arguments may have.
+constexpr int kMaxTerms = 40;
+
+struct MixTerm {
+  Rows z;
+  DeviceLoader load;
+  int64_t weight;  ///< its place in the table's memory
+};
+
+struct MixTerms {
+  int count = 0;
+  std::array<MixTerm, kMaxTerms> term;
+};
+static_assert(sizeof(MixTerms) < 3072);
+
+/// Terms [begin, begin + kMaxTerms) of the call, the first term's z of all being input `first`.
+inline MixTerms mix_terms(const Call& call, const View& table, size_t first, size_t begin) {
+  const auto& all = call.attr<MixAttrs>().terms;
+  MixTerms out;
+  size_t at = first;
+  for (size_t t = 0; t < all.size() && out.count < kMaxTerms; ++t) {
+    const View& z = call.in[at];
+    if (t >= begin)
+      out.term[static_cast<size_t>(out.count++)] = {
+          {z.as<float>(), z.ld}, device_loader(call, all[t].load, at + 1), table_offset(table, all[t].index)};
+    at += 1 + static_cast<size_t>(all[t].load.inputs());
+  }
+  return out;
+}
+
+/// `other` and all terms can be read 16 bytes at a time.
+inline bool all_aligned4(Extent e, Rows other, const MixTerms& terms) {
+  return all_aligned4(e, {other}) &&
+         std::all_of(terms.term.begin(), terms.term.begin() + terms.count,
+                     [&](const MixTerm& t) { return all_aligned4(e, {t.z}) && aligned4(t.load); });
+}
+
+/// Rows of a thread at a time: four where that leaves threads enough to fill a device, else one.
+inline bool four_rows(Extent e, int lanes) { return e.rows * e.last / lanes >= int64_t{1} << 18; }
+
+/// A thread's part of a term. Kernels load the next term's before they use this one's, so that reads of memory and
+/// arithmetic overlap.
+template <int kLanes, int kRows>
+struct Patch {
+  Lanes<kLanes> row[kRows];
+};
+
+/// Column c of rows first, first + step, ...; past the last row the first one stands in, which saves branches.
+template <int kLanes, int kRows, bool kAligned = true>
+__device__ __forceinline__ Patch<kLanes, kRows> load_patch(Rows z, int64_t rows, int64_t first, int64_t step,
+                                                           int64_t c) {
+  Patch<kLanes, kRows> out;
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    const int64_t r = first + i * step;
+    out.row[i] = load_lanes<kLanes, kAligned>(z.data + (r < rows ? r : first) * z.ld + c);
+  }
+  return out;
+}
+
+}  // namespace mixop::kernels::cuda
