@@ -61,6 +61,10 @@ struct OpDef {
   void (*grad)(GradContext&);
   /// Implementations on the CPU, best first.
   std::span<const kernels::Impl> (*cpu)();
+  /// Implementations on a CUDA device, in the order of the fixed choice; empty in a build without CUDA.
+  std::span<const kernels::Impl> (*cuda)() = nullptr;
+  /// What tells calls of equal shapes apart (stride, dilation, ...); null: nothing does.
+  std::string (*detail)(const Node&) = nullptr;
   double (*flops)(const Graph&, const Node&) = nullptr;  ///< null: not counted
   double (*macs)(const Graph&, const Node&) = nullptr;   ///< multiply-adds of convolutions and linear layers only
   /// Output 0 can be written with Write::kAdd, so that a sum of gradients needs no buffer of its own.

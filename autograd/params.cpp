@@ -39,7 +39,12 @@ int TensorStore::find_or_create(const std::string& name, const kernels::Shape& s
 
 void TensorStore::bind() {
   if (bound_) return;
-  buffer_ = kernels::Buffer(static_cast<size_t>(elements_) * size_of(dtype_));
+  const bool on_device = device_ != kernels::Device::kCpu;
+  buffer_ = kernels::Buffer(bytes(), on_device ? kernels::Memory::kPinned : kernels::Memory::kHost);
+  if (on_device) {
+    if (bytes()) std::memset(buffer_.data(), 0, bytes());
+    twin_ = kernels::Buffer(bytes(), kernels::Memory::kDevice);
+  }
   bound_ = true;
   for (size_t i = 0; i < entries_.size(); ++i) initialise(i);
 }
@@ -48,10 +53,10 @@ void TensorStore::initialise(size_t i) {
   const kernels::View v = view(static_cast<int>(i));
   const uint64_t stream = hash_of(entries_[i].name);
   const Init& init = inits_[i];
+  if (init.kind == Init::Kind::kZeros) return;  // new memory is zero
   for (int64_t k = 0, n = v.shape.elements(); k < n; ++k) {
     switch (init.kind) {
       case Init::Kind::kZeros:
-        put(v, k, 0);
         break;
       case Init::Kind::kConstant:
         put(v, k, init.value);
@@ -64,6 +69,29 @@ void TensorStore::initialise(size_t i) {
         break;
     }
   }
+}
+
+void TensorStore::place(kernels::Device device) {
+  MIXOP_CHECK(device == device_ || !bound_, "store '", name_, "' is in use on another device");
+  device_ = device;
+}
+
+std::byte* TensorStore::data() {
+  bind();
+  if (!host_newer_) kernels::cuda::download(buffer_.data(), twin_.data(), bytes());
+  host_newer_ = true;
+  return buffer_.data();
+}
+
+std::byte* TensorStore::plan_data() {
+  bind();
+  return device_ == kernels::Device::kCpu ? buffer_.data() : twin_.data();
+}
+
+void TensorStore::hand_to_plan() {
+  if (device_ == kernels::Device::kCpu || !host_newer_) return;
+  kernels::cuda::upload(twin_.data(), buffer_.data(), bytes());
+  host_newer_ = false;
 }
 
 kernels::View TensorStore::view(int i) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/core/buffer.h"
+#include "kernels/core/device.h"
 #include "kernels/core/tensor.h"
 
 namespace mixop::autograd {
@@ -21,7 +22,9 @@ struct Init {
 };
 
 /// One flat buffer with named tensors packed in the order of their creation, without gaps. Grows until the first
-/// plan binds it; then its address is fixed.
+/// plan binds it; then its address is fixed. On a device the store has a twin in host memory: plans use the former,
+/// everybody else the latter, and it is copied when the other side has been used since. A host view is valid until
+/// the next plan runs.
 class TensorStore {
  public:
   struct Entry {
@@ -43,13 +46,18 @@ class TensorStore {
   int64_t elements() const { return elements_; }
   const std::vector<Entry>& entries() const { return entries_; }
   const Entry& entry(int i) const { return entries_[i]; }
+  /// Where plans find the tensors. Throws when the store is bound elsewhere already.
+  void place(kernels::Device device);
+  kernels::Device device() const { return device_; }
   /// Allocates and initialises what has been created so far; later creation throws. Idempotent.
   void bind();
   bool bound() const { return bound_; }
-  std::byte* data() {
-    bind();
-    return buffer_.data();
-  }
+  /// The tensors in host memory, up to date; changes made there reach a device before the next run.
+  std::byte* data();
+  /// Memory that plans bind, on device(); its address is fixed.
+  std::byte* plan_data();
+  /// Before a plan runs: its memory is up to date, and newer than the host's from then on.
+  void hand_to_plan();
   kernels::View view(int entry);
   kernels::View flat();
   /// A scalar entry of a bound store, as double; for learning rates and counters.
@@ -66,7 +74,10 @@ class TensorStore {
   std::map<std::string, int> index_;
   int64_t elements_ = 0;
   bool bound_ = false;
-  kernels::Buffer buffer_;
+  kernels::Device device_ = kernels::Device::kCpu;
+  bool host_newer_ = true;  ///< on a device: which side was used last
+  kernels::Buffer buffer_, twin_;
+  size_t bytes() const { return static_cast<size_t>(elements_) * size_of(dtype_); }
 };
 
 }  // namespace mixop::autograd

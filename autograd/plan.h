@@ -6,14 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "autograd/choices.h"
 #include "autograd/graph.h"
 #include "kernels/core/buffer.h"
+#include "kernels/core/device.h"
 
 namespace mixop::autograd {
 
-/// Memory that plans share when they never run together: one arena of the largest plan's size.
+/// Memory that plans share when they never run together: one arena of the largest plan's size, all on one device.
 class Arena {
  public:
+  explicit Arena(kernels::Device device = kernels::Device::kCpu) : device_(device) {}
   /// Asks for at least this many bytes; allowed until the first data().
   void reserve(size_t bytes);
   /// Allocates on first use; the address is fixed from then on.
@@ -21,6 +24,7 @@ class Arena {
   size_t size() const { return bytes_; }
 
  private:
+  kernels::Device device_;
   size_t bytes_ = 0;
   kernels::Buffer buffer_;
 };
@@ -34,6 +38,11 @@ struct CompileOptions {
   bool fuse = true;     ///< also needs MIXOP_FUSE != 0
   int threads = 0;      ///< 0: kernels::default_threads()
   bool poison = false;  ///< fill the arena with NaN before each run
+  kernels::Device device = kernels::Device::kCpu;
+  bool graph = true;                          ///< on a CUDA device: replay a captured graph; the same bits without
+  bool tf32 = false;                          ///< matrix products may round their factors to TF32
+  std::shared_ptr<const Choices> recorded{};  ///< of the run that goes on: these and no others
+  std::shared_ptr<const Choices> tuned{};     ///< where they accept, in place of the fixed choice
 };
 
 /// Bytes per memory class, and what each node needs; known before anything is allocated.
@@ -62,18 +71,22 @@ class Plan {
   /// Memory of an input, to be filled before run(). Throws when the plan has no such input.
   kernels::View input(const std::string& name);
   bool has_input(const std::string& name) const;
-  /// Allocates on the first call; later calls allocate nothing.
-  void run();
-  /// A requested output, valid until another plan of the same arena runs.
+  /// Allocates on the first call; later calls allocate nothing. On a device it returns before the work is done.
+  /// Returns the number of this run, counted from 0.
+  int64_t run();
+  /// A requested output in host memory, valid until another plan of the same arena runs; waits for a device.
   kernels::View output(Value v) const;
   /// The same as a number; the output must have one element.
   double scalar(Value v) const;
+  /// That of an earlier run: on a device one of the last DeviceRun::kHistory, elsewhere only the last.
+  double scalar(Value v, int64_t run) const;
 
+  kernels::Device device() const;
   const MemoryReport& memory() const;
   const std::vector<Slot>& slots() const;
 
   struct StepInfo {
-    std::string op, impl, name, shape;
+    std::string op, impl, name, shape, key;
     double flops, macs;
     size_t bytes;    ///< of its outputs
     size_t traffic;  ///< of its operands, each read or written once
@@ -81,7 +94,19 @@ class Plan {
   };
   /// The nodes in the order they run; names of ops as in OpDef (tests read these).
   std::vector<StepInfo> steps() const;
-  /// Seconds per step, summed over runs since enable_timing(true).
+  /// A kernel call of the plan and all that could carry it out; refers to what lives as long as the plan.
+  struct CallInfo {
+    std::string key;
+    kernels::Call call;                     ///< with shapes, strides and attributes; addresses are unspecified
+    std::span<const kernels::Impl> list;    ///< the op's implementations on this device, accepting or not
+    const kernels::Impl* chosen = nullptr;  ///< of these
+    std::vector<size_t> phases;  ///< bytes of each operand's beginning past a cache line, inputs before outputs
+  };
+  /// The calls in the order they run.
+  std::vector<CallInfo> calls() const;
+  /// Nodes of the captured graph, 0 when there is none.
+  size_t graph_nodes() const;
+  /// Seconds per step, summed over runs since enable_timing(true); meanwhile a device waits after each step.
   void enable_timing(bool on);
   const std::vector<double>& seconds() const;
 

@@ -8,12 +8,18 @@
 namespace mixop::datasets {
 namespace {
 
-enum Draw : uint64_t { kCropY, kCropX, kFlip, kCutoutY, kCutoutX };  // each choice has its own random number
+enum Choice : uint64_t { kCropY, kCropX, kFlip, kCutoutY, kCutoutX };  // each has its own random number
 
 constexpr int kMaxPixels = 4096;
 
-int draw(uint64_t key, Draw which, int n) {
+int choose(uint64_t key, Choice which, int n) {
   return static_cast<int>(uniform(key, which, static_cast<uint64_t>(n)));
+}
+
+// The one place where a pixel value becomes a number, so that all ways to it give the same bits.
+float normalised(const Augment& augment, uint8_t pixel, int channel) {
+  const float value = static_cast<float>(pixel) / 255.0f;
+  return augment.mean.empty() ? value : (value - augment.mean[channel]) / augment.std[channel];
 }
 
 }  // namespace
@@ -44,29 +50,37 @@ void check(const Augment& augment, int channels) {
     fail("augment: cutout ", augment.cutout, " is outside 0..", kMaxPixels);
 }
 
+Draw draw(const Augment& augment, int h, int w, uint64_t key) {
+  const int dy = augment.crop ? choose(key, kCropY, 2 * augment.pad + 1) - augment.pad : 0;
+  const int dx = augment.crop ? choose(key, kCropX, 2 * augment.pad + 1) - augment.pad : 0;
+  const bool flip = augment.flip && choose(key, kFlip, 2) == 1;
+  if (augment.cutout == 0) return {dy, dx, flip, 0, 0, 0, 0};
+  const int cy = choose(key, kCutoutY, h), cx = choose(key, kCutoutX, w), half = augment.cutout / 2;
+  const int y1 = std::max(0, cy - half), y2 = std::min(h, cy + half);
+  const int x1 = std::max(0, cx - half), x2 = std::min(w, cx + half);
+  return {dy, dx, flip, y1, y2, x1, x2};
+}
+
+std::vector<float> normalisation_table(const Augment& augment, int channels) {
+  check(augment, channels);
+  std::vector<float> table;
+  for (int c = 0; c < channels; ++c)
+    for (int pixel = 0; pixel < 256; ++pixel) table.push_back(normalised(augment, static_cast<uint8_t>(pixel), c));
+  return table;
+}
+
 void apply(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key, float* out) {
   check(augment, c);
-  const int dy = augment.crop ? draw(key, kCropY, 2 * augment.pad + 1) - augment.pad : 0;
-  const int dx = augment.crop ? draw(key, kCropX, 2 * augment.pad + 1) - augment.pad : 0;
-  const bool flip = augment.flip && draw(key, kFlip, 2) == 1;
-  const bool normalise = !augment.mean.empty();
+  const auto [dy, dx, flip, y1, y2, x1, x2] = draw(augment, h, w, key);
   for (int y = 0; y < h; ++y)
     for (int x = 0; x < w; ++x) {
       const int from_y = y + dy, from_x = (flip ? w - 1 - x : x) + dx;
       const bool inside = from_y >= 0 && from_y < h && from_x >= 0 && from_x < w;
       const uint8_t* pixel = inside ? image + (int64_t{from_y} * w + from_x) * c : nullptr;
       float* target = out + (int64_t{y} * w + x) * c;
-      for (int k = 0; k < c; ++k) {
-        const float value = pixel ? static_cast<float>(pixel[k]) / 255.0f : 0.0f;
-        target[k] = normalise ? (value - augment.mean[k]) / augment.std[k] : value;
-      }
+      for (int k = 0; k < c; ++k) target[k] = normalised(augment, pixel ? pixel[k] : 0, k);
     }
-
-  if (augment.cutout == 0) return;
-  const int cy = draw(key, kCutoutY, h), cx = draw(key, kCutoutX, w), half = augment.cutout / 2;
-  const int x1 = std::max(0, cx - half), x2 = std::min(w, cx + half);
-  for (int y = std::max(0, cy - half); y < std::min(h, cy + half); ++y)
-    std::fill(out + (int64_t{y} * w + x1) * c, out + (int64_t{y} * w + x2) * c, 0.0f);
+  for (int y = y1; y < y2; ++y) std::fill(out + (int64_t{y} * w + x1) * c, out + (int64_t{y} * w + x2) * c, 0.0f);
 }
 
 }  // namespace mixop::datasets

@@ -2,6 +2,7 @@
 // Yang 2019): RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, Cutout.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -31,5 +32,17 @@ void check(const Augment& augment, int channels);
 // after normalisation; an odd side covers side - 1 pixels, as in the original. `out` must not overlap `image`.
 // Throws Error as check() does.
 void apply(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key, float* out);
+
+// apply() in two parts, for those who keep the pixels elsewhere: with a draw and the table it is
+//   out(y, x, c) = table[c][image(y + dy, (flip ? w - 1 - x : x) + dx, c)], table[c][0] outside the image, and 0 in
+// the cutout rectangle [y1, y2) x [x1, x2), which lies inside the image or is empty.
+using Draw = std::array<int32_t, 7>;  // {dy, dx, flip (0 or 1), y1, y2, x1, x2}
+
+// The random choices of apply(). `augment` is one that check() accepts.
+Draw draw(const Augment& augment, int h, int w, uint64_t key);
+
+// [channels, 256]: the normalised value of every pixel value, the same bits as in apply(). Throws Error as check()
+// does.
+std::vector<float> normalisation_table(const Augment& augment, int channels);
 
 }  // namespace mixop::datasets

@@ -19,7 +19,7 @@ int64_t positive(int64_t batch_size) {
 }  // namespace
 
 Loader::Loader(const Dataset& data, std::vector<int64_t> indices, int64_t batch_size, Augment augment, Order order,
-               uint64_t seed, int prefetch)
+               uint64_t seed, int prefetch, Content content)
     : data_(data),
       indices_(std::move(indices)),
       batch_size_(std::min<int64_t>(positive(batch_size), std::max<int64_t>(1, size()))),
@@ -27,7 +27,8 @@ Loader::Loader(const Dataset& data, std::vector<int64_t> indices, int64_t batch_
       augment_(std::move(augment)),
       order_(order),
       seed_(seed),
-      prefetch_(prefetch) {
+      prefetch_(prefetch),
+      content_(content) {
   check_sizes(data_);
   check(augment_, data_.channels);
   if (indices_.empty()) fail("loader of '", data_.name, "': no images to load");
@@ -38,10 +39,7 @@ Loader::Loader(const Dataset& data, std::vector<int64_t> indices, int64_t batch_
 
   permutation_ = indices_;
   slots_.resize(static_cast<size_t>(prefetch_ + 1));
-  for (Batch& slot : slots_) {  // full size once; shorter batches keep the capacity
-    slot.images.resize(static_cast<size_t>(batch_size_ * data_.image_size()));
-    slot.labels.resize(static_cast<size_t>(batch_size_));
-  }
+  for (Batch& slot : slots_) resize(slot, batch_size_);  // full size once; shorter batches keep the capacity
   thread_ = std::thread(&Loader::run, this);
 }
 
@@ -124,17 +122,22 @@ void Loader::permute(int64_t round, int64_t head) {
   }
 }
 
+void Loader::resize(Batch& batch, int64_t size) const {
+  batch.size = size;
+  if (content_ == Content::kImages) batch.images.resize(static_cast<size_t>(size * data_.image_size()));
+  else batch.draws.resize(static_cast<size_t>(size * Batch::kDrawRow));
+  batch.labels.resize(static_cast<size_t>(size));
+}
+
 // Batch `number`, counted from epoch 0, into `batch`.
 void Loader::fill(int64_t number, Batch& batch) {
   batch.epoch = number / per_epoch_;
   batch.number = number % per_epoch_;
-  batch.size = batch_size_at(batch.number);
+  resize(batch, batch_size_at(batch.number));
   const bool random = order_ == Order::kRandomBatch;
   const int64_t round = random ? number : batch.epoch, first = random ? 0 : batch.number * batch_size_;
   if (order_ != Order::kSequential) permute(round, random ? batch.size : size());
 
-  batch.images.resize(static_cast<size_t>(batch.size * data_.image_size()));
-  batch.labels.resize(static_cast<size_t>(batch.size));
   const uint64_t key = mix(seed_, kAugmentation, static_cast<uint64_t>(round));
   for (int64_t i = 0; i < batch.size; ++i) {
     const int64_t index = permutation_[first + i];
@@ -142,8 +145,16 @@ void Loader::fill(int64_t number, Batch& batch) {
     if (label < 0 || label >= data_.classes)
       fail("data set '", data_.name, "': label ", label, " of image ", index, " is outside 0..", data_.classes - 1);
     batch.labels[i] = label;
-    apply(augment_, data_.image(index), data_.height, data_.width, data_.channels,
-          mix(key, static_cast<uint64_t>(first + i)), batch.images.data() + i * data_.image_size());
+    const uint64_t image_key = mix(key, static_cast<uint64_t>(first + i));
+    if (content_ == Content::kImages) {
+      apply(augment_, data_.image(index), data_.height, data_.width, data_.channels, image_key,
+            batch.images.data() + i * data_.image_size());
+    } else {
+      const Draw choices = draw(augment_, data_.height, data_.width, image_key);
+      int32_t* row = batch.draws.data() + i * Batch::kDrawRow;
+      row[0] = static_cast<int32_t>(index);
+      std::copy(choices.begin(), choices.end(), row + 1);
+    }
   }
 }
 

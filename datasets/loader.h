@@ -20,9 +20,18 @@ enum class Order {
                  // shuffled iterator yields, as DARTS draws the batches of its architecture step
 };
 
+// What the batches hold of their images.
+enum class Content {
+  kImages,  // the augmented images
+  kDraws,   // what is needed to make the same images from the pixels and normalisation_table()
+};
+
 struct Batch {
+  static constexpr int64_t kDrawRow = 1 + std::tuple_size_v<Draw>;
+
   int64_t size = 0;
-  std::vector<float> images;      // [size, height, width, channels]
+  std::vector<float> images;      // kImages: [size, height, width, channels]; else empty
+  std::vector<int32_t> draws;     // kDraws: [size, kDrawRow], the index in the data set and the Draw of each image
   std::vector<int32_t> labels;    // [size]
   int64_t epoch = 0, number = 0;  // number counts from 0 within the epoch
 };
@@ -32,8 +41,8 @@ struct Cursor {
   bool operator==(const Cursor&) const = default;
 };
 
-// The content of a batch is a function of (data, indices, batch size, augment, order, seed, cursor) alone: neither
-// the prefetch depth nor timing changes it. Use from one thread at a time.
+// A batch is a function of (data, indices, batch size, augment, order, seed, content, cursor) alone: neither the
+// prefetch depth nor timing changes it. Use from one thread at a time.
 class Loader {
  public:
   // `data` is kept by reference and must outlive the loader unchanged; `indices` name its images (repeats allowed).
@@ -41,9 +50,9 @@ class Loader {
   // Throws Error for an inconsistent data set, no index or one out of range, batch_size < 1, prefetch outside 1..64
   // and what check(Augment) refuses.
   Loader(const Dataset& data, std::vector<int64_t> indices, int64_t batch_size, Augment augment, Order order,
-         uint64_t seed, int prefetch = 3);
+         uint64_t seed, int prefetch = 3, Content content = Content::kImages);
   Loader(const Dataset&& data, std::vector<int64_t> indices, int64_t batch_size, Augment augment, Order order,
-         uint64_t seed, int prefetch = 3) = delete;  // a temporary would dangle
+         uint64_t seed, int prefetch = 3, Content content = Content::kImages) = delete;  // a temporary would dangle
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -66,6 +75,7 @@ class Loader {
 
  private:
   void run();
+  void resize(Batch& batch, int64_t size) const;
   void fill(int64_t number, Batch& batch);
   void permute(int64_t round, int64_t head);
 
@@ -76,6 +86,7 @@ class Loader {
   const Order order_;
   const uint64_t seed_;
   const int64_t prefetch_;
+  const Content content_;
 
   std::vector<int64_t> permutation_;  // only the thread touches it
   int64_t permuted_round_ = -1;

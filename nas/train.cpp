@@ -10,8 +10,14 @@ using kernels::Reduction;
 
 NetworkTraining::NetworkTraining(const TrainOptions& options, const std::vector<int64_t>& train_sizes,
                                  const std::vector<int64_t>& eval_sizes, kernels::DType real,
-                                 const autograd::CompileOptions& compile_options)
-    : options_(options), stores_(real, options.seed), compile_(compile_options) {
+                                 const autograd::CompileOptions& compile_options, ImageSource train_images,
+                                 ImageSource eval_images)
+    : options_(options),
+      train_images_(std::move(train_images)),
+      eval_images_(std::move(eval_images)),
+      stores_(real, options.seed),
+      compile_(compile_options),
+      arena_(std::make_shared<autograd::Arena>(compile_options.device)) {
   options_.net.drop_path = options_.drop_path_prob > 0;
   options_.net.seed = options_.seed;
   for (const int64_t n : train_sizes) train_.try_emplace(n, compile(true, n));
@@ -23,7 +29,8 @@ NetworkTraining::NetworkTraining(const TrainOptions& options, const std::vector<
 NetworkTraining::Step NetworkTraining::compile(bool training, int64_t batch) {
   const NetworkOptions& o = options_.net;
   Graph g(stores_.weights.dtype());
-  const Value images = g.input("images", {batch, o.height, o.width, o.image_channels});
+  const Value images =
+      images_of(g, training ? train_images_ : eval_images_, {batch, o.height, o.width, o.image_channels});
   const Value labels = g.input("labels", {batch}, kernels::DType::kI32);
   const NetworkOutputs net = build_network(g, images, stores_, o, training);
   const double smoothing = training ? options_.label_smoothing : 0;
@@ -40,6 +47,9 @@ NetworkTraining::Step NetworkTraining::compile(bool training, int64_t batch) {
     norm = nodes.norm;
     asked.push_back(norm);
     asked.push_back(nodes.step);
+    // On the device itself: a captured graph draws new masks each time.
+    if (stores_.state.find("counter") >= 0)
+      asked.push_back(autograd::advance(g, g.tensor(stores_.state, "counter", {1})));
   }
   return {loss, correct, norm, autograd::Plan(g, asked, arena_, compile_)};
 }
@@ -50,23 +60,16 @@ void NetworkTraining::begin_epoch(int epoch) {
     stores_.state.set("drop_path.keep", 1 - options_.drop_path_prob * epoch / options_.epochs);
 }
 
-Score NetworkTraining::run(std::map<int64_t, Step>& steps, const Batch& batch) {
+PendingScore NetworkTraining::run(std::map<int64_t, Step>& steps, const Batch& batch) {
   const auto it = steps.find(batch.size);
   MIXOP_CHECK(it != steps.end(), "training: no plan was compiled for a batch of ", batch.size);
   Step& step = it->second;
   feed(step.plan, batch);
-  step.plan.run();
-  if (step.norm) gradient_norm_ = step.plan.scalar(step.norm);
-  return {step.plan.scalar(step.loss) * static_cast<double>(batch.size), step.plan.scalar(step.correct),
-          batch.size};
+  return {&step.plan, step.loss, step.correct, step.plan.run(), batch.size};
 }
 
-Score NetworkTraining::step(const Batch& batch) {
-  const Score score = run(train_, batch);
-  if (stores_.state.find("counter") >= 0) stores_.state.set("counter", stores_.state.get("counter") + 1);
-  return score;
+double NetworkTraining::gradient_norm() const {
+  return last_step_.plan ? last_step_.plan->scalar(train_.at(last_step_.images).norm, last_step_.run) : 0;
 }
-
-Score NetworkTraining::evaluate(const Batch& batch) { return run(eval_, batch); }
 
 }  // namespace mixop::nas

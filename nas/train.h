@@ -26,15 +26,19 @@ class NetworkTraining {
   /// The batch sizes that will occur in training and in evaluation.
   NetworkTraining(const TrainOptions& options, const std::vector<int64_t>& train_sizes,
                   const std::vector<int64_t>& eval_sizes, kernels::DType real = kernels::DType::kF32,
-                  const autograd::CompileOptions& compile = {});
+                  const autograd::CompileOptions& compile = {}, ImageSource train_images = {},
+                  ImageSource eval_images = {});
 
   /// Sets learning rate and drop-path probability of epoch 0, 1, ...
   void begin_epoch(int epoch);
   double learning_rate() { return stores_.optimizer.get("weights.lr"); }
   /// One SGD step; the loss reported includes the auxiliary part.
-  Score step(const Batch& batch);
-  Score evaluate(const Batch& batch);
-  double gradient_norm() const { return gradient_norm_; }
+  Score step(const Batch& batch) { return begin_step(batch).get(); }
+  /// The same without waiting for a device: the next step may begin at once.
+  PendingScore begin_step(const Batch& batch) { return last_step_ = run(train_, batch); }
+  Score evaluate(const Batch& batch) { return run(eval_, batch).get(); }
+  /// Global L2 norm of the gradient of the last step, before clipping.
+  double gradient_norm() const;
 
   Stores& stores() { return stores_; }
   const autograd::Plan& train_plan() const { return train_.begin()->second.plan; }
@@ -50,14 +54,15 @@ class NetworkTraining {
     autograd::Plan plan;
   };
   Step compile(bool training, int64_t batch);
-  Score run(std::map<int64_t, Step>& steps, const Batch& batch);
+  PendingScore run(std::map<int64_t, Step>& steps, const Batch& batch);
 
   TrainOptions options_;
+  ImageSource train_images_, eval_images_;
   Stores stores_;
   autograd::CompileOptions compile_;
-  std::shared_ptr<autograd::Arena> arena_ = std::make_shared<autograd::Arena>();
+  std::shared_ptr<autograd::Arena> arena_;
   std::map<int64_t, Step> train_, eval_;
-  double gradient_norm_ = 0;
+  PendingScore last_step_;
 };
 
 }  // namespace mixop::nas

@@ -88,27 +88,42 @@ double reduce_flops(const Graph& g, const Node& n) { return 4 * elements(g, n, 1
 double grad_flops(const Graph& g, const Node& n) { return (attrs_of(n).training ? 5 : 1) * elements(g, n, 1); }
 }  // namespace
 
-const OpDef kBnStats{
-    .name = "bn_stats", .shape = stats_shape, .grad = nullptr, .cpu = kernels::bn_stats_cpu, .flops = stats_flops};
-const OpDef kBnRstd{.name = "bn_rstd", .shape = rstd_shape, .grad = nullptr, .cpu = kernels::bn_rstd_cpu};
+const OpDef kBnStats{.name = "bn_stats",
+                     .shape = stats_shape,
+                     .grad = nullptr,
+                     .cpu = kernels::bn_stats_cpu,
+                     .cuda = kernels::bn_stats_cuda,
+                     .flops = stats_flops};
+const OpDef kBnRstd{.name = "bn_rstd",
+                    .shape = rstd_shape,
+                    .grad = nullptr,
+                    .cpu = kernels::bn_rstd_cpu,
+                    .cuda = kernels::bn_rstd_cuda};
 const OpDef kBnApply{.name = "bn_apply",
                      .shape = apply_shape,
                      .grad = apply_rule,
                      .cpu = kernels::bn_apply_cpu,
+                     .cuda = kernels::bn_apply_cuda,
                      .flops = apply_flops};
 const OpDef kBnReduce{.name = "bn_reduce",
                       .shape = reduce_shape,
                       .grad = nullptr,
                       .cpu = kernels::bn_reduce_cpu,
+                      .cuda = kernels::bn_reduce_cuda,
                       .flops = reduce_flops};
 const OpDef kBnGrad{.name = "bn_grad",
                     .shape = grad_shape,
                     .grad = nullptr,
                     .cpu = kernels::bn_grad_cpu,
+                    .cuda = kernels::bn_grad_cuda,
                     .flops = grad_flops,
                     .accumulates = true};
-const OpDef kBnRunning{
-    .name = "bn_running", .shape = running_shape, .grad = nullptr, .cpu = kernels::bn_running_cpu, .effect = true};
+const OpDef kBnRunning{.name = "bn_running",
+                       .shape = running_shape,
+                       .grad = nullptr,
+                       .cpu = kernels::bn_running_cpu,
+                       .cuda = kernels::bn_running_cuda,
+                       .effect = true};
 
 Value batch_norm(Graph& g, Value x, const BatchNorm& bn) {
   MIXOP_CHECK(x, "batch_norm: the input is missing");

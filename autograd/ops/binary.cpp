@@ -77,6 +77,7 @@ OpDef binary_op(const char* name, void (*grad)(GradContext&)) {
           .shape = binary_shape,
           .grad = grad,
           .cpu = kernels::binary_cpu,
+          .cuda = kernels::binary_cuda,
           .flops = output_elements,
           .accumulates = true};
 }
@@ -87,6 +88,7 @@ const OpDef kReduceTo{.name = "reduce_to",
                       .shape = reduce_to_shape,
                       .grad = nullptr,
                       .cpu = kernels::reduce_to_cpu,
+                      .cuda = kernels::reduce_to_cuda,
                       .flops = input_elements,
                       .accumulates = true};
 const OpDef kSum{.name = "sum",

@@ -114,17 +114,22 @@ const OpDef kReshape{.name = "reshape",
                      .grad = reshape_rule,
                      .cpu = nullptr,
                      .alias = OpDef::Alias::kReshape};
-const OpDef kConcatAxis{
-    .name = "concat_axis", .shape = concat_axis_shape, .grad = concat_rule, .cpu = kernels::concat_axis_cpu};
+const OpDef kConcatAxis{.name = "concat_axis",
+                        .shape = concat_axis_shape,
+                        .grad = concat_rule,
+                        .cpu = kernels::concat_axis_cpu,
+                        .cuda = kernels::concat_axis_cuda};
 const OpDef kSliceAxis{.name = "slice_axis",
                        .shape = slice_axis_shape,
                        .grad = slice_rule,
                        .cpu = kernels::slice_axis_cpu,
+                       .cuda = kernels::slice_axis_cuda,
                        .accumulates = true};
 const OpDef kSliceGrad{.name = "slice_grad",
                        .shape = slice_grad_shape,
                        .grad = slice_grad_rule,
                        .cpu = kernels::slice_grad_cpu,
+                       .cuda = kernels::slice_grad_cuda,
                        .accumulates = true};
 
 Value concat(Graph& g, const std::vector<Value>& values, int axis) {

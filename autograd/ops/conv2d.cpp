@@ -93,24 +93,41 @@ double wgrad_flops(const Graph& g, const Node& n) {
   return 2 * multiply_adds(g.shape(n.inputs[0]), n.outputs[0].shape);
 }
 
+std::string detail(const Node& n) {
+  const Conv2dAttrs& a = attrs_of(n);
+  std::string s = kernels::text("k", a.kernel[0], "x", a.kernel[1], " s", a.stride[0], "x", a.stride[1], " p",
+                                a.pad_begin[0], ",", a.pad_begin[1], ",", a.pad_end[0], ",", a.pad_end[1], " d",
+                                a.dilation[0], "x", a.dilation[1], " g", a.groups);
+  for (const auto& [on, name] :
+       {std::pair(a.load.norm, " norm"), {a.load.affine, " affine"}, {a.load.relu, " relu"}, {a.mask, " mask"}})
+    if (on) s += name;
+  return s;
+}
+
 }  // namespace
 
 const OpDef kConv2d{.name = "conv2d",
                     .shape = forward_shape,
                     .grad = conv2d_rule,
                     .cpu = kernels::conv2d_cpu,
+                    .cuda = kernels::conv2d_cuda,
+                    .detail = detail,
                     .flops = forward_flops,
                     .macs = forward_macs};
 const OpDef kConv2dDgrad{.name = "conv2d_dgrad",
                          .shape = dgrad_shape,
                          .grad = nullptr,
                          .cpu = kernels::conv2d_dgrad_cpu,
+                         .cuda = kernels::conv2d_dgrad_cuda,
+                         .detail = detail,
                          .flops = dgrad_flops,
                          .accumulates = true};
 const OpDef kConv2dWgrad{.name = "conv2d_wgrad",
                          .shape = wgrad_shape,
                          .grad = nullptr,
                          .cpu = kernels::conv2d_wgrad_cpu,
+                         .cuda = kernels::conv2d_wgrad_cuda,
+                         .detail = detail,
                          .flops = wgrad_flops,
                          .accumulates = true};
 

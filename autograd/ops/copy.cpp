@@ -9,16 +9,37 @@ void copy_grad(GradContext& ctx) {
 std::vector<TensorSpec> fill_shape(const Graph& g, const Node& n) {
   return {{n.attr<kernels::FillAttrs>().shape, g.real()}};
 }
+std::vector<TensorSpec> advance_shape(const Graph& g, const Node& n) {
+  const Node& counter = g.node(n.inputs[0]);
+  MIXOP_CHECK(g.shape(n.inputs[0]) == Shape{1}, "advance: the counter must be [1], got ", g.shape(n.inputs[0]));
+  MIXOP_CHECK(counter.store, "advance: the counter is written and must lie in a store");
+  return {};
+}
 }  // namespace
 
-const OpDef kCopy{
-    .name = "copy", .shape = copy_shape, .grad = copy_grad, .cpu = kernels::copy_cpu, .accumulates = true};
-const OpDef kFill{.name = "fill", .shape = fill_shape, .grad = nullptr, .cpu = kernels::fill_cpu};
+const OpDef kCopy{.name = "copy",
+                  .shape = copy_shape,
+                  .grad = copy_grad,
+                  .cpu = kernels::copy_cpu,
+                  .cuda = kernels::copy_cuda,
+                  .accumulates = true};
+const OpDef kFill{
+    .name = "fill", .shape = fill_shape, .grad = nullptr, .cpu = kernels::fill_cpu, .cuda = kernels::fill_cuda};
+const OpDef kAdvance{.name = "advance",
+                     .shape = advance_shape,
+                     .grad = nullptr,
+                     .cpu = kernels::advance_cpu,
+                     .cuda = kernels::advance_cuda,
+                     .effect = true};
 
 Value copy(Graph& g, Value x) { return g.add(kCopy, {x})[0]; }
 Value constant(Graph& g, const Shape& shape, double value) {
   return g.add(kFill, {}, kernels::FillAttrs{shape, value})[0];
 }
 Value zeros(Graph& g, const Shape& shape) { return constant(g, shape, 0); }
+Value advance(Graph& g, Value counter) {
+  g.add(kAdvance, {counter});
+  return {g.size() - 1, 0};
+}
 
 }  // namespace mixop::autograd

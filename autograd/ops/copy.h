@@ -1,4 +1,4 @@
-// Copies and constants.
+// Copies, constants and counters.
 #pragma once
 
 #include "autograd/graph.h"
@@ -6,12 +6,15 @@
 
 namespace mixop::autograd {
 
-extern const OpDef kCopy, kFill;
+extern const OpDef kCopy, kFill, kAdvance;
 
 /// A tensor of its own with the elements of x.
 Value copy(Graph& g, Value x);
 /// A tensor of the graph's real type, every element `value`. No gradient flows into it.
 Value constant(Graph& g, const Shape& shape, double value);
 Value zeros(Graph& g, const Shape& shape);
+/// Adds 1 to a [1] tensor of a store when the plan runs: nodes added before this one read the old count, later ones
+/// the new. Returns a handle of the node, to be asked for in a plan like a value.
+Value advance(Graph& g, Value counter);
 
 }  // namespace mixop::autograd

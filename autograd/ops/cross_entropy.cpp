@@ -58,8 +58,15 @@ double grad_flops(const Graph& g, const Node& n) {
   return 6 * static_cast<double>(g.shape(n.inputs[1]).elements());
 }
 
-OpDef grad_op(const char* name, std::span<const kernels::Impl> (*cpu)()) {
-  return {.name = name, .shape = grad_shape, .grad = nullptr, .cpu = cpu, .flops = grad_flops, .accumulates = true};
+using Table = std::span<const kernels::Impl> (*)();
+OpDef grad_op(const char* name, Table cpu, Table cuda) {
+  return {.name = name,
+          .shape = grad_shape,
+          .grad = nullptr,
+          .cpu = cpu,
+          .cuda = cuda,
+          .flops = grad_flops,
+          .accumulates = true};
 }
 }  // namespace
 
@@ -67,17 +74,23 @@ const OpDef kCrossEntropy{.name = "cross_entropy",
                           .shape = hard_shape,
                           .grad = hard_rule,
                           .cpu = kernels::cross_entropy_cpu,
+                          .cuda = kernels::cross_entropy_cuda,
                           .flops = loss_flops};
 const OpDef kCrossEntropySoft{.name = "cross_entropy_soft",
                               .shape = soft_shape,
                               .grad = soft_rule,
                               .cpu = kernels::cross_entropy_soft_cpu,
+                              .cuda = kernels::cross_entropy_soft_cuda,
                               .flops = loss_flops};
-const OpDef kCrossEntropyGrad = grad_op("cross_entropy_grad", kernels::cross_entropy_grad_cpu);
-const OpDef kCrossEntropySoftGrad = grad_op("cross_entropy_soft_grad", kernels::cross_entropy_soft_grad_cpu);
+const OpDef kCrossEntropyGrad =
+    grad_op("cross_entropy_grad", kernels::cross_entropy_grad_cpu, kernels::cross_entropy_grad_cuda);
+const OpDef kCrossEntropySoftGrad =
+    grad_op("cross_entropy_soft_grad", kernels::cross_entropy_soft_grad_cpu, kernels::cross_entropy_soft_grad_cuda);
 const OpDef kCrossEntropySoftTargetGrad =
-    grad_op("cross_entropy_soft_target_grad", kernels::cross_entropy_soft_target_grad_cpu);
-const OpDef kTopK{.name = "top_k", .shape = top_k_shape, .grad = nullptr, .cpu = kernels::top_k_cpu};
+    grad_op("cross_entropy_soft_target_grad", kernels::cross_entropy_soft_target_grad_cpu,
+            kernels::cross_entropy_soft_target_grad_cuda);
+const OpDef kTopK{
+    .name = "top_k", .shape = top_k_shape, .grad = nullptr, .cpu = kernels::top_k_cpu, .cuda = kernels::top_k_cuda};
 
 Value cross_entropy(Graph& g, Value logits, Value labels, double label_smoothing, Reduction reduction,
                     std::optional<int> ignore_index) {

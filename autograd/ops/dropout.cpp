@@ -39,12 +39,16 @@ void mask_rule(GradContext& ctx) {
 double elements(const Graph&, const Node& n) { return 2 * static_cast<double>(n.outputs[0].shape.elements()); }
 }  // namespace
 
-const OpDef kBernoulli{
-    .name = "bernoulli", .shape = bernoulli_shape, .grad = nullptr, .cpu = kernels::bernoulli_cpu};
+const OpDef kBernoulli{.name = "bernoulli",
+                       .shape = bernoulli_shape,
+                       .grad = nullptr,
+                       .cpu = kernels::bernoulli_cpu,
+                       .cuda = kernels::bernoulli_cuda};
 const OpDef kMaskScale{.name = "mask_scale",
                        .shape = mask_shape,
                        .grad = mask_rule,
                        .cpu = kernels::mask_scale_cpu,
+                       .cuda = kernels::mask_scale_cuda,
                        .flops = elements,
                        .accumulates = true};
 

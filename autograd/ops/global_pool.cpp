@@ -32,11 +32,13 @@ const OpDef kGlobalAvgPool{.name = "global_avg_pool",
                            .shape = pool_shape,
                            .grad = pool_rule,
                            .cpu = kernels::global_avg_pool_cpu,
+                           .cuda = kernels::global_avg_pool_cuda,
                            .flops = pool_flops};
 const OpDef kGlobalAvgPoolGrad{.name = "global_avg_pool_grad",
                                .shape = grad_shape,
                                .grad = grad_rule,
                                .cpu = kernels::global_avg_pool_grad_cpu,
+                               .cuda = kernels::global_avg_pool_grad_cuda,
                                .accumulates = true};
 
 Value global_avg_pool(Graph& g, Value x) { return g.add(kGlobalAvgPool, {x})[0]; }

@@ -41,6 +41,7 @@ const OpDef kMatmul{.name = "matmul",
                     .shape = shape_rule,
                     .grad = grad_rule,
                     .cpu = kernels::matmul_cpu,
+                    .cuda = kernels::matmul_cuda,
                     .flops = flops,
                     .macs = macs,
                     .accumulates = true};

@@ -58,24 +58,31 @@ Value step(Graph& g, const OpDef& op, std::vector<Value> inputs, Value norm, con
 }
 }  // namespace
 
-const OpDef kGradNorm{
-    .name = "grad_norm", .shape = norm_shape, .grad = nullptr, .cpu = kernels::grad_norm_cpu, .flops = norm_flops};
+const OpDef kGradNorm{.name = "grad_norm",
+                      .shape = norm_shape,
+                      .grad = nullptr,
+                      .cpu = kernels::grad_norm_cpu,
+                      .cuda = kernels::grad_norm_cuda,
+                      .flops = norm_flops};
 const OpDef kSgdStep{.name = "sgd_step",
                      .shape = sgd_shape,
                      .grad = nullptr,
                      .cpu = kernels::sgd_step_cpu,
+                     .cuda = kernels::sgd_step_cuda,
                      .flops = sgd_flops,
                      .effect = true};
 const OpDef kAdamStep{.name = "adam_step",
                       .shape = adam_shape,
                       .grad = nullptr,
                       .cpu = kernels::adam_step_cpu,
+                      .cuda = kernels::adam_step_cuda,
                       .flops = adam_flops,
                       .effect = true};
 const OpDef kRmspropStep{.name = "rmsprop_step",
                          .shape = rmsprop_shape,
                          .grad = nullptr,
                          .cpu = kernels::rmsprop_step_cpu,
+                         .cuda = kernels::rmsprop_step_cuda,
                          .flops = adam_flops,
                          .effect = true};
 

@@ -75,20 +75,30 @@ double avg_grad_flops(const Graph& g, const Node& n) {
 }
 }  // namespace
 
-const OpDef kMaxPool{
-    .name = "max_pool", .shape = max_shape, .grad = max_rule, .cpu = kernels::max_pool_cpu, .flops = flops};
+const OpDef kMaxPool{.name = "max_pool",
+                     .shape = max_shape,
+                     .grad = max_rule,
+                     .cpu = kernels::max_pool_cpu,
+                     .cuda = kernels::max_pool_cuda,
+                     .flops = flops};
 const OpDef kMaxPoolGrad{.name = "max_pool_grad",
                          .shape = max_grad_shape,
                          .grad = nullptr,
                          .cpu = kernels::max_pool_grad_cpu,
+                         .cuda = kernels::max_pool_grad_cuda,
                          .flops = max_grad_flops,
                          .accumulates = true};
-const OpDef kAvgPool{
-    .name = "avg_pool", .shape = avg_shape, .grad = avg_rule, .cpu = kernels::avg_pool_cpu, .flops = flops};
+const OpDef kAvgPool{.name = "avg_pool",
+                     .shape = avg_shape,
+                     .grad = avg_rule,
+                     .cpu = kernels::avg_pool_cpu,
+                     .cuda = kernels::avg_pool_cuda,
+                     .flops = flops};
 const OpDef kAvgPoolGrad{.name = "avg_pool_grad",
                          .shape = avg_grad_shape,
                          .grad = avg_grad_rule,
                          .cpu = kernels::avg_pool_grad_cpu,
+                         .cuda = kernels::avg_pool_grad_cuda,
                          .flops = avg_grad_flops,
                          .accumulates = true};
 

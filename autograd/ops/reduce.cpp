@@ -53,11 +53,13 @@ const OpDef kReduce{.name = "reduce",
                     .shape = reduce_shape,
                     .grad = reduce_rule,
                     .cpu = kernels::reduce_cpu,
+                    .cuda = kernels::reduce_cuda,
                     .flops = input_elements};
 const OpDef kReduceGrad{.name = "reduce_grad",
                         .shape = reduce_grad_shape,
                         .grad = nullptr,
                         .cpu = kernels::reduce_grad_cpu,
+                        .cuda = kernels::reduce_grad_cuda,
                         .flops = output_elements,
                         .accumulates = true};
 

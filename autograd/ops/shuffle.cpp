@@ -22,6 +22,7 @@ const OpDef kChannelShuffle{.name = "channel_shuffle",
                             .shape = shuffle_shape,
                             .grad = shuffle_rule,
                             .cpu = kernels::channel_shuffle_cpu,
+                            .cuda = kernels::channel_shuffle_cuda,
                             .accumulates = true};
 
 Value channel_shuffle(Graph& g, Value x, int64_t groups) {

@@ -22,23 +22,30 @@ Value over_axis(Graph& g, const OpDef& op, Value x, int axis) {
 }
 }  // namespace
 
-const OpDef kSoftmax{
-    .name = "softmax", .shape = same_shape, .grad = softmax_rule, .cpu = kernels::softmax_cpu, .flops = flops};
+const OpDef kSoftmax{.name = "softmax",
+                     .shape = same_shape,
+                     .grad = softmax_rule,
+                     .cpu = kernels::softmax_cpu,
+                     .cuda = kernels::softmax_cuda,
+                     .flops = flops};
 const OpDef kSoftmaxGrad{.name = "softmax_grad",
                          .shape = same_shape,
                          .grad = nullptr,
                          .cpu = kernels::softmax_grad_cpu,
+                         .cuda = kernels::softmax_grad_cuda,
                          .flops = flops,
                          .accumulates = true};
 const OpDef kLogSoftmax{.name = "log_softmax",
                         .shape = same_shape,
                         .grad = softmax_rule,
                         .cpu = kernels::log_softmax_cpu,
+                        .cuda = kernels::log_softmax_cuda,
                         .flops = flops};
 const OpDef kLogSoftmaxGrad{.name = "log_softmax_grad",
                             .shape = same_shape,
                             .grad = nullptr,
                             .cpu = kernels::log_softmax_grad_cpu,
+                            .cuda = kernels::log_softmax_grad_cuda,
                             .flops = flops,
                             .accumulates = true};
 

@@ -52,20 +52,30 @@ constexpr std::pair<std::string_view, Unary> kNames[] = {
 };
 }  // namespace
 
-const OpDef kRelu{
-    .name = "relu", .shape = same_shape, .grad = relu_rule, .cpu = kernels::relu_cpu, .flops = elements};
+const OpDef kRelu{.name = "relu",
+                  .shape = same_shape,
+                  .grad = relu_rule,
+                  .cpu = kernels::relu_cpu,
+                  .cuda = kernels::relu_cuda,
+                  .flops = elements};
 const OpDef kReluGrad{.name = "relu_grad",
                       .shape = relu_grad_shape,
                       .grad = nullptr,
                       .cpu = kernels::relu_grad_cpu,
+                      .cuda = kernels::relu_grad_cuda,
                       .flops = elements,
                       .accumulates = true};
-const OpDef kUnary{
-    .name = "unary", .shape = same_shape, .grad = unary_rule, .cpu = kernels::unary_cpu, .flops = elements};
+const OpDef kUnary{.name = "unary",
+                   .shape = same_shape,
+                   .grad = unary_rule,
+                   .cpu = kernels::unary_cpu,
+                   .cuda = kernels::unary_cuda,
+                   .flops = elements};
 const OpDef kUnaryGrad{.name = "unary_grad",
                        .shape = grad_shape,
                        .grad = nullptr,
                        .cpu = kernels::unary_grad_cpu,
+                       .cuda = kernels::unary_grad_cuda,
                        .flops = elements,
                        .accumulates = true};
 

@@ -17,6 +17,7 @@ void add_train(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_arch(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
+void add_tune(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);

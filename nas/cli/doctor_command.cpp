@@ -10,8 +10,13 @@
 #include <thread>
 
 #include "datasets/open.h"
+#include "kernels/core/check.h"
+#include "kernels/core/cuda/cublas.h"
+#include "kernels/core/cuda/cudnn.h"
+#include "kernels/core/device.h"
 #include "kernels/core/exec.h"
 #include "nas/cli/commands.h"
+#include "nas/cli/machine.h"
 
 namespace mixop::cli {
 namespace {
@@ -35,11 +40,6 @@ std::string proc_value(const char* file, const std::string& key) {
     return begin == std::string::npos ? "" : line.substr(begin);
   }
   return "";
-}
-
-std::string cpu_model() {
-  const std::string model = proc_value("/proc/cpuinfo", "model name");
-  return model.empty() ? "unknown" : model;
 }
 
 /// The best of the instruction sets that the kernels were built for and this processor has.
@@ -92,16 +92,37 @@ std::string data_sets() {
   return found + "; others need --data-root";
 }
 
+/// The GPUs and the libraries that work on them. Doing without is no problem.
+void add_gpus(std::vector<Finding>& findings) {
+  namespace cuda = kernels::cuda;
+  findings.push_back({"CUDA", cuda::versions(), ""});
+  const std::vector<cuda::DeviceInfo> devices = cuda::devices();
+  for (const cuda::DeviceInfo& d : devices)
+    findings.push_back({fmt::format("GPU {}", d.index),
+                        fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.1f} GiB", d.name, d.major,
+                                    d.minor, d.multiprocessors, static_cast<double>(d.memory) / (1 << 30)),
+                        ""});
+  if (!cuda::built()) return;
+  try {
+    cuda::select(0);
+  } catch (const Error& e) {  // says why there is none, or why it cannot be used
+    findings.push_back({"GPU", fmt::format("none is usable: {}", e.what()), ""});
+    return;
+  }
+  findings.push_back({"cuBLAS", cuda::cublas_report(), ""});
+  findings.push_back({"cuDNN", cuda::cudnn_report(), ""});
+}
+
 int run(bool as_json) {
-  const std::vector<Finding> findings = {{"processor", cpu_model(), ""},
-                                         {"cores", std::to_string(std::thread::hardware_concurrency()), ""},
-                                         {"SIMD", simd(), ""},
-                                         {"threads", std::to_string(kernels::default_threads()), ""},
-                                         memory(),
-                                         {"huge pages", huge_pages(), ""},
-                                         disk(),
-                                         {"data sets", data_sets(), ""},
-                                         {"GPU", "no CUDA back end in this build", ""}};
+  std::vector<Finding> findings = {{"processor", processor_name(), ""},
+                                   {"cores", std::to_string(std::thread::hardware_concurrency()), ""},
+                                   {"SIMD", simd(), ""},
+                                   {"threads", std::to_string(kernels::default_threads()), ""},
+                                   memory(),
+                                   {"huge pages", huge_pages(), ""},
+                                   disk(),
+                                   {"data sets", data_sets(), ""}};
+  add_gpus(findings);
   bool usable = true;
   nlohmann::ordered_json j;
   for (const Finding& f : findings) {

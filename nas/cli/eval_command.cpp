@@ -9,6 +9,7 @@
 #include "kernels/core/check.h"
 #include "nas/cli/checkpoint_store.h"
 #include "nas/cli/commands.h"
+#include "nas/cli/device_option.h"
 #include "nas/cli/keys.h"
 #include "nas/cli/train_task.h"
 
@@ -18,9 +19,10 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Eval {
-  std::string run_path, data, root, checkpoint;
+  std::string run_path, data, root, checkpoint, device = "cpu";
   int64_t batch = 0, images = 0;
   int threads = 0;
+  bool graph = true, tf32 = false;
 
   Json read_run() const {
     const fs::path path = fs::path(run_path) / "run.json";
@@ -41,6 +43,8 @@ struct Eval {
   }
 
   int run() const {
+    const autograd::CompileOptions compile{
+        .threads = threads, .device = open_device(device), .graph = graph, .tf32 = tf32};
     const Json stored = read_run();
     Config config(train_keys());
     config.resolve(&stored.at("config"));
@@ -58,7 +62,7 @@ struct Eval {
                             0);
 
     // A training plan, of one image, makes every tensor that the checkpoint holds.
-    nas::NetworkTraining network(options, {1}, batch_sizes(loader), kernels::DType::kF32, {.threads = threads});
+    nas::NetworkTraining network(options, {1}, batch_sizes(loader), kernels::DType::kF32, compile);
     autograd::from_safetensors(saved.file("weights.safetensors"), (saved.path / "weights.safetensors").string(),
                                {&network.stores().weights, &network.stores().state});
     nas::Score score;
@@ -87,6 +91,9 @@ void add_eval(CLI::App& app, Action& action) {
       ->check(CLI::Range(int64_t{0}, kMost));
   sub->add_option("--test-images", eval->images, "test the first N images, 0: all")
       ->check(CLI::Range(int64_t{0}, kMost));
+  sub->add_option("--device", eval->device, "cpu, cuda or cuda:N");
+  sub->add_flag("--graph,!--no-graph", eval->graph, "on a GPU replay each batch from a captured graph (default)");
+  sub->add_flag("--tf32", eval->tf32, "on a GPU round the factors of matrix products to TF32");
   sub->add_option("--threads", eval->threads, "0: all cores")->check(CLI::Range(0, 4096));
   sub->callback([eval, &action] { action = [eval] { return eval->run(); }; });
 }

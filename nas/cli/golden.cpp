@@ -79,9 +79,11 @@ class Reference {
 
 class Comparison {
  public:
-  Comparison(const GoldenCase& golden, Reference& reference, bool float64)
-      : golden_(golden), reference_(reference), float64_(float64) {
-    if (!float64) float32_ = evaluate(golden, {.real = kernels::DType::kF32});
+  Comparison(const GoldenCase& golden, Reference& reference, const std::string& device)
+      : golden_(golden), reference_(reference), float64_(device == "reference") {
+    if (float64_) return;
+    const auto where = device == "cuda" ? kernels::Device::kCuda : kernels::Device::kCpu;
+    float32_ = evaluate(golden, {.real = kernels::DType::kF32, .device = where});
   }
 
   GoldenReport report() {
@@ -177,7 +179,13 @@ std::regex filter_of(const std::string& text) {
 }  // namespace
 
 const std::vector<std::string>& golden_devices() {
-  static const std::vector<std::string> devices = {"reference", "cpu"};
+  static const std::vector<std::string> devices = {"reference", "cpu", "cuda"};
+  return devices;
+}
+
+std::vector<std::string> usable_golden_devices() {
+  std::vector<std::string> devices = golden_devices();
+  if (kernels::cuda::devices().empty()) devices.pop_back();
   return devices;
 }
 
@@ -187,7 +195,7 @@ std::vector<GoldenReport> run_golden_case(const fs::path& folder, const std::vec
     const GoldenCase golden = load_case(folder);
     Reference reference(golden);
     for (const std::string& device : devices)
-      reports.push_back(guarded([&] { return Comparison(golden, reference, device == "reference").report(); }));
+      reports.push_back(guarded([&] { return Comparison(golden, reference, device).report(); }));
     return GoldenReport();
   });
   reports.resize(devices.size(), common);  // when the case itself is broken

@@ -8,8 +8,10 @@
 namespace mixop::cli {
 
 /// Where a case is computed: "reference" is a float64 graph of the reference implementations, "cpu" a float32 graph
-/// of the fast kernels.
+/// of the fast kernels, "cuda" the same graph on a GPU.
 const std::vector<std::string>& golden_devices();
+/// Those that this build and machine have.
+std::vector<std::string> usable_golden_devices();
 
 struct GoldenReport {
   enum class Status : uint8_t { kPass, kFail, kNotCovered } status = Status::kFail;
@@ -26,7 +28,7 @@ std::vector<GoldenReport> run_golden_case(const std::filesystem::path& folder,
 
 struct GoldenOptions {
   std::filesystem::path folder;
-  std::vector<std::string> devices = golden_devices();
+  std::vector<std::string> devices = usable_golden_devices();
   std::string filter = {};  ///< regular expression; a case whose name contains a match runs. Empty: all
   bool allow_uncovered = false;
 };

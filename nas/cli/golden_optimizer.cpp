@@ -92,7 +92,7 @@ Evaluation evaluate_optimizer(const GoldenCase& golden, const Arithmetic& arithm
   for (const char* name : {"p0", "grads", "p_after"}) p.use(name);
   p.check_all_used();
 
-  autograd::Plan plan(p.g, {step}, nullptr, {.poison = true});
+  autograd::Plan plan(p.g, {step}, nullptr, {.poison = true, .device = arithmetic.device});
   params.bind();
   optimizer.bind();
   to_view(start, params.flat());

@@ -202,7 +202,7 @@ Evaluation Program::evaluate(const Arithmetic& arithmetic) {
   Evaluation e;
   e.factor = tolerance_factor(g);
   if (arithmetic.perturbed()) g = perturbable(g, asked);
-  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.perturbed(), .poison = true});
+  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.perturbed(), .poison = true, .device = arithmetic.device});
   fill(plan, arithmetic.rounded_inputs());
   fill_perturbation(plan, g, arithmetic.perturbation);
   plan.run();

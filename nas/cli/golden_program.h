@@ -18,6 +18,7 @@ namespace mixop::cli {
 /// In which arithmetic a case is evaluated.
 struct Arithmetic {
   kernels::DType real = kernels::DType::kF64;
+  kernels::Device device = kernels::Device::kCpu;
   Perturbation perturbation = {};  ///< of float64
   bool perturbed() const { return perturbation.kind != Perturbation::Kind::kNone; }
   /// Noise stands for float32, whose inputs are rounded.

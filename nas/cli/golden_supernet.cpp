@@ -182,7 +182,7 @@ void evaluate_gradients(const GoldenCase& golden, const Case& c, const Arithmeti
 
   e.factor = tolerance_factor(g);
   if (arithmetic.perturbed()) g = perturbable(g, asked);
-  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.perturbed(), .poison = true});
+  Plan plan(g, asked, nullptr, {.fuse = !arithmetic.perturbed(), .poison = true, .device = arithmetic.device});
   for (TensorStore* store : stores.all()) store->bind();
   c.load(stores);
   nas::feed(plan, data.batch());
@@ -239,7 +239,7 @@ void evaluate_search(const GoldenCase& golden, const Case& c, const Arithmetic& 
     record_steps(golden, c, search, prefix, e);
   } else {
     nas::DartsSearch search(options, {.train = {train}, .valid = {valid}, .eval = {}}, arithmetic.real,
-                            {.poison = true});
+                            {.poison = true, .device = arithmetic.device});
     record_steps(golden, c, search, prefix, e);
   }
 }

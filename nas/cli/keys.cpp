@@ -27,12 +27,20 @@ std::vector<Key> data_keys() {
       int_key("data.train_images", "--train-images", 0, "use the first N training images, 0: all").in(0, kLargest),
       bool_key("data.crop", "--crop", {}, "random crop from a border of 4; on for cifar, svhn, folder"),
       bool_key("data.flip", "--flip", {}, "random mirror image; on for cifar, folder"),
-      int_key("data.cutout", "--cutout", 0, "side of the square cut out, 0: off").in(0, 4096)};
+      int_key("data.cutout", "--cutout", 0, "side of the square cut out, 0: off").in(0, 4096),
+      bool_key("data.on_device", "--data-on-device", true, "on a GPU keep all images there; the same bits without")
+          .when_resumed(OnResume::kMayChange)};
 }
 
 std::vector<Key> run_keys() {
   return {
-      text_key("run.device", "--device", "cpu", "cpu"),
+      text_key("run.device", "--device", "cpu", "cpu, cuda or cuda:N"),
+      bool_key("run.graph", "--graph", true,
+               "on a GPU replay each step from a captured graph; the same bits without")
+          .when_resumed(OnResume::kForget),
+      bool_key("run.tf32", "--tf32", false, "on a GPU round the factors of matrix products to TF32"),
+      text_key("run.tuning", "--tuning", "", "implementations measured by mixop tune")
+          .when_resumed(OnResume::kForget),
       int_key("run.threads", "--threads", 0, "0: all cores; any number gives the same bits")
           .in(0, 4096)
           .when_resumed(OnResume::kForget),

@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
     add_eval(app, action);
     add_arch(app, action);
     add_plan(app, action);
+    add_tune(app, action);
     add_verify(app, action);
     add_data(app, action);
     add_doctor(app, action);

@@ -1,4 +1,4 @@
-// The flags that name a network and its sizes: of `arch stats` and `plan`.
+// The flags that name a network and its sizes: of `arch stats`, `plan` and `tune`.
 #pragma once
 
 #include <CLI/CLI.hpp>

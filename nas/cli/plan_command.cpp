@@ -7,9 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nas/cli/commands.h"
-#include "nas/cli/model_options.h"
-#include "nas/search/darts.h"
-#include "nas/train.h"
+#include "nas/cli/model_plans.h"
 
 namespace mixop::cli {
 namespace {
@@ -18,25 +16,8 @@ using autograd::Plan;
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  ModelOptions model;
-  int64_t batch = 0;
-  int threads = 0;
-  double drop_path = 0.2;
+  PlanOptions plans;
   bool all_nodes = false, json = false;
-};
-
-struct NamedPlan {
-  std::string name;
-  const Plan* plan;
-};
-
-/// Compiled plans of one network and what they share.
-struct Compiled {
-  std::string title;
-  nas::NetworkSize size;
-  int64_t batch = 0;
-  size_t arena = 0;  ///< of all plans: they never run together
-  std::vector<NamedPlan> plans;
 };
 
 double mib(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
@@ -75,7 +56,7 @@ void print_largest(std::vector<Plan::StepInfo> steps, Member member, const char*
   print_nodes(steps);
 }
 
-void print_text(const Compiled& c, bool all_nodes) {
+void print_text(const ModelPlans& c, bool all_nodes) {
   fmt::print("{}, batch {}\nparameters {}, {:.2f} M multiply-adds an image, arena of all plans {:.1f} MiB\n\n",
              c.title, c.batch, grouped(c.size.parameters), c.size.macs / 1e6, mib(c.arena));
   fmt::print("{:<20} {:>6} {:>9}", "plan", "nodes", "GFLOP");
@@ -100,7 +81,7 @@ void print_text(const Compiled& c, bool all_nodes) {
   }
 }
 
-void print_json(const Compiled& c) {
+void print_json(const ModelPlans& c) {
   Json plans = Json::array();
   for (const auto& [name, plan] : c.plans) {
     Json memory, nodes = Json::array();
@@ -121,39 +102,10 @@ void print_json(const Compiled& c) {
   fmt::print("{}\n", j.dump());
 }
 
-void print(const Compiled& c, const Options& o) {
+int run(const Options& o) {
+  const ModelPlans c = compile_plans(o.plans);
   if (o.json) print_json(c);
   else print_text(c, o.all_nodes);
-}
-
-int run(const Options& o) {
-  Compiled c;
-  const autograd::CompileOptions compile{.threads = o.threads};
-  if (o.model.supernet()) {
-    nas::DartsOptions options;
-    options.net = o.model.supernet_options();
-    c.title = "supernet: " + describe_sizes(options.net);
-    c.size = nas::measure_supernet(options.net);
-    c.batch = o.batch ? o.batch : 64;
-    const nas::DartsSearch search(options, {{c.batch}, {c.batch}, {c.batch}}, kernels::DType::kF32, compile);
-    c.arena = search.arena_bytes();
-    c.plans = {{"architecture step", &search.arch_plan()},
-               {"weight step", &search.weight_plan()},
-               {"evaluation", &search.eval_plan()}};
-    print(c, o);
-  } else {
-    nas::TrainOptions options;
-    options.net = o.model.network_options();
-    options.drop_path_prob = o.drop_path;
-    c.title = (options.net.genotype.name.empty() ? "network" : options.net.genotype.name) + ": " +
-              describe_sizes(options.net);
-    c.size = nas::measure_network(options.net);
-    c.batch = o.batch ? o.batch : 96;
-    const nas::NetworkTraining training(options, {c.batch}, {c.batch}, kernels::DType::kF32, compile);
-    c.arena = training.arena_bytes();
-    c.plans = {{"training step", &training.train_plan()}, {"evaluation", &training.eval_plan()}};
-    print(c, o);
-  }
   return kOk;
 }
 
@@ -163,14 +115,7 @@ void add_plan(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("plan", "Memory and arithmetic of a network's steps, without running them");
-  options->model.add_to(*command);
-  command->add_option("--batch", options->batch, "Images in a step (supernet 64, network 96)")
-      ->check(CLI::Range(1, 1 << 20));
-  command
-      ->add_option("--drop-path", options->drop_path, "Drop-path probability at the end of training; 0: no masks")
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--threads", options->threads, "Threads; workspaces depend on it (default: all)")
-      ->check(CLI::Range(1, 1024));
+  options->plans.add_to(*command);
   command->add_flag("--all-nodes", options->all_nodes,
                     "Every node in the order of execution, not only the largest");
   command->add_flag("--json", options->json, "Print JSON");

@@ -5,26 +5,20 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 
 #include "autograd/files.h"
 #include "kernels/core/check.h"
 #include "kernels/core/exec.h"
 #include "nas/cli/commands.h"
+#include "nas/cli/device_option.h"
+#include "nas/cli/machine.h"
 #include "nas/cli/session.h"
 #include "nas/cli/signals.h"
 #include "nas/cli/version.h"
 
 namespace mixop::cli {
 namespace {
-
-std::string cpu_name() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
 
 Json arguments() {
   Json argv = Json::array();
@@ -41,30 +35,26 @@ Json environment() {
   return set;
 }
 
-std::string time_now() {
-  const std::time_t now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&now));
-  return text;
-}
-
 int threads_of(const Config& config) {
   const auto n = static_cast<int>(config.integer("run.threads"));
   return n ? n : kernels::default_threads();
 }
 
-Json describe_run(const std::string& command, const Config& config, const Task& task) {
-  return {
-      {"command", command},
-      {"argv", arguments()},
-      {"version", kVersion},
-      {"created", time_now()},
-      {"seed", config.integer(command + ".seed")},
-      {"threads", threads_of(config)},
-      {"host", {{"cpu", cpu_name()}, {"binary_sha256", autograd::sha256(autograd::read_file("/proc/self/exe"))}}},
-      {"environment", environment()},
-      {"data", task.data()},
-      {"config", config.json()}};
+Json describe_run(const std::string& command, const Config& config, const Task& task, kernels::Device device) {
+  return {{"command", command},
+          {"argv", arguments()},
+          {"version", kVersion},
+          {"created", utc_now()},
+          {"seed", config.integer(command + ".seed")},
+          {"threads", threads_of(config)},
+          {"host",
+           {{"cpu", processor_name()},
+            {"device", device_name(device)},
+            {"binary_sha256", autograd::sha256(autograd::read_file("/proc/self/exe"))}}},
+          {"environment", environment()},
+          {"implementations", task.choices()},
+          {"data", task.data()},
+          {"config", config.json()}};
 }
 
 // What must be the same, apart from the configuration, for the same bits; what may make a difference only warns.
@@ -86,10 +76,10 @@ int64_t checkpoint_bytes(Task& task) {
   return bytes;
 }
 
-void check_device(const std::string& device) {
-  if (device == "cpu") return;
-  if (device.starts_with("cuda")) kernels::fail("--device ", device, ": this build has no CUDA back end");
-  throw UsageError("--device: '" + device + "' is not a device; use cpu");
+/// The implementations that the run to resume used.
+std::shared_ptr<const autograd::Choices> recorded_choices(const Json* stored) {
+  if (!stored || !stored->contains("implementations")) return nullptr;
+  return std::make_shared<autograd::Choices>(stored->at("implementations").get<autograd::Choices>());
 }
 
 }  // namespace
@@ -121,7 +111,8 @@ int run_command(const RunCommand& command, Config& config, const RunFlags& flags
                 stored->value("command", "?"), "`, not of `mixop ", command.name, "`");
   config.resolve(stored ? &stored->at("config") : nullptr);
   config.fill("run.out", out);
-  check_device(config.text("run.device"));
+  autograd::CompileOptions compile = compile_options(config);
+  compile.recorded = recorded_choices(stored);
   CheckpointInterval::parse(config.text("run.ckpt_every"));  // a mistake shows before any work
   if (!flags.dry_run) {
     install_signals();
@@ -129,14 +120,15 @@ int run_command(const RunCommand& command, Config& config, const RunFlags& flags
   }
 
   nas::Ledger ledger;
-  const std::unique_ptr<Task> task = command.make(config, ledger);
+  const std::unique_ptr<Task> task = command.make(config, ledger, compile);
   if (flags.dry_run) {
     std::printf("%s%s", config.toml().c_str(), task->describe().c_str());
     return kOk;
   }
+  check_device_memory(config, task->device_bytes());
   Progress progress(config.text("run.progress"));
   progress.say(config.toml() + task->describe());
-  const Json run = describe_run(command.name, config, *task);
+  const Json run = describe_run(command.name, config, *task, compile.device);
   if (stored) check_resumable(*stored, run, directory.path(), progress);
   directory.begin(run, checkpoint_bytes(*task));
 

@@ -22,7 +22,7 @@ struct RunCommand {
   /// The run directory when none is given.
   std::function<std::string(const Config&)> default_out;
   /// Opens the data, compiles the plans and books both.
-  std::function<std::unique_ptr<Task>(Config&, nas::Ledger&)> make;
+  std::function<std::unique_ptr<Task>(Config&, nas::Ledger&, const autograd::CompileOptions&)> make;
 };
 
 /// Collects the configuration and runs; returns the exit status.

@@ -26,6 +26,24 @@ std::vector<int64_t> first_indices(int64_t n, int64_t limit, const std::string& 
   return datasets::all_indices(limit ? limit : n);
 }
 
+bool images_on_device(const Config& config) {
+  return config.text("run.device") != "cpu" && config.on("data.on_device");
+}
+
+nas::ImageSource add_resident(nas::ResidentImages& resident, const std::string& part,
+                              const datasets::Dataset& data) {
+  resident.pixels.find_or_create(part, {data.size(), data.height, data.width, data.channels}, {});
+  resident.tables.find_or_create(part, {data.channels, 256}, {});
+  return {&resident, part};
+}
+
+void fill_resident(nas::ResidentImages& resident, const std::string& part, const datasets::Dataset& data,
+                   const datasets::Augment& augment) {
+  const std::vector<float> table = datasets::normalisation_table(augment, data.channels);
+  std::copy(data.pixels.begin(), data.pixels.end(), resident.pixels.view(resident.pixels.find(part)).as<uint8_t>());
+  std::copy(table.begin(), table.end(), resident.tables.view(resident.tables.find(part)).as<float>());
+}
+
 const datasets::Batch& next(datasets::Loader& loader, nas::Ledger& ledger) {
   nas::Stopwatch watch;
   const datasets::Batch& batch = loader.next();

@@ -24,7 +24,9 @@ struct Search {
       return "runs/" + strategy + "-" + as_file_name(c.text("data.name")) + "-" +
              std::to_string(c.integer("search.seed"));
     };
-    command.make = [](Config& c, nas::Ledger& ledger) { return std::make_unique<SearchTask>(c, ledger); };
+    command.make = [](Config& c, nas::Ledger& ledger, const autograd::CompileOptions& compile) {
+      return std::make_unique<SearchTask>(c, ledger, compile);
+    };
     return run_command(command, config, flags);
   }
 };

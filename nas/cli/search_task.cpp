@@ -39,7 +39,7 @@ nas::DartsOptions search_options(const Config& c, const datasets::Dataset& data)
 
 }  // namespace
 
-SearchTask::SearchTask(Config& config, nas::Ledger& ledger) {
+SearchTask::SearchTask(Config& config, nas::Ledger& ledger, const autograd::CompileOptions& compile) {
   nas::Stopwatch watch;
   train_ = datasets::open_train(config.text("data.name"), config.text("data.root"));
   options_ = search_options(config, train_);
@@ -51,9 +51,10 @@ SearchTask::SearchTask(Config& config, nas::Ledger& ledger) {
   using datasets::Order;
   const Order valid_order = config.text("data.sampler") == "epoch" ? Order::kShuffle : Order::kRandomBatch;
   // All three with the training transform: in DARTS both halves belong to one data set object.
+  const bool resident = images_on_device(config);
   const auto loader = [&](const std::vector<int64_t>& indices, Order order, uint64_t stream) {
     return std::make_unique<datasets::Loader>(train_, indices, batch, augment, order,
-                                              datasets::mix(options_.seed, stream));
+                                              datasets::mix(options_.seed, stream), 3, content(resident));
   };
   train_loader_ = loader(halves.weights, Order::kShuffle, 1);
   valid_loader_ = loader(halves.alphas, valid_order, 2);
@@ -62,9 +63,10 @@ SearchTask::SearchTask(Config& config, nas::Ledger& ledger) {
 
   const nas::DartsSearch::BatchSizes sizes{batch_sizes(*train_loader_), batch_sizes(*valid_loader_),
                                            batch_sizes(*eval_loader_)};
-  search_ = std::make_unique<nas::DartsSearch>(
-      options_, sizes, kernels::DType::kF32,
-      autograd::CompileOptions{.threads = static_cast<int>(config.integer("run.threads"))});
+  nas::ImageSource images;
+  if (resident) images = add_resident(resident_, "train", train_);
+  search_ = std::make_unique<nas::DartsSearch>(options_, sizes, kernels::DType::kF32, compile, images);
+  if (resident) fill_resident(resident_, "train", train_, augment);
   for (const int64_t n : sizes.valid) arch_cost_[n] = nas::cost_of(search_->arch_plan(n), n);
   for (const int64_t n : sizes.train) weight_cost_[n] = nas::cost_of(search_->weight_plan(n), n);
   for (const int64_t n : sizes.eval) eval_cost_[n] = nas::cost_of(search_->eval_plan(n), n);
@@ -80,13 +82,27 @@ std::vector<std::pair<std::string, datasets::Loader*>> SearchTask::loaders() {
 void SearchTask::step(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
   const datasets::Batch& valid = next(*valid_loader_, ledger);
   nas::Stopwatch watch;
-  scores[0] += search_->arch_step(view(valid));
+  queue_.add(0, search_->begin_arch_step(view(valid)), scores);
   book(ledger, nas::Phase::kArchStep, arch_cost_.at(valid.size), watch.lap());
 
   const datasets::Batch& train = next(*train_loader_, ledger);
   watch.lap();
-  scores[1] += search_->weight_step(view(train));
+  queue_.add(1, search_->begin_weight_step(view(train)), scores);
   book(ledger, nas::Phase::kWeightStep, weight_cost_.at(train.size), watch.lap());
+}
+
+void SearchTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
+  nas::Stopwatch watch;
+  queue_.settle(scores);
+  ledger.add(nas::Phase::kWeightStep, {.seconds = watch.lap()});
+}
+
+autograd::Choices SearchTask::choices() const {
+  autograd::Choices all;
+  for (const auto& [n, cost] : arch_cost_) add_choices(all, search_->arch_plan(n));
+  for (const auto& [n, cost] : weight_cost_) add_choices(all, search_->weight_plan(n));
+  for (const auto& [n, cost] : eval_cost_) add_choices(all, search_->eval_plan(n));
+  return all;
 }
 
 std::optional<nas::Score> SearchTask::evaluate(nas::Ledger& ledger, const GoOn& go_on) {

@@ -12,7 +12,7 @@ namespace mixop::cli {
 class SearchTask final : public Task {
  public:
   /// Opens the data and compiles all plans. Throws what those do.
-  SearchTask(Config& config, nas::Ledger& ledger);
+  SearchTask(Config& config, nas::Ledger& ledger, const autograd::CompileOptions& compile);
 
   int epochs() const override { return options_.epochs; }
   int64_t steps_per_epoch() const override { return train_loader_->batches_per_epoch(); }
@@ -23,6 +23,7 @@ class SearchTask final : public Task {
   void begin_epoch(int epoch) override { search_->begin_epoch(epoch); }
   double learning_rate() override { return search_->learning_rate(); }
   void step(std::vector<nas::Score>& scores, nas::Ledger& ledger) override;
+  void settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) override;
   std::optional<nas::Score> evaluate(nas::Ledger& ledger, const GoOn& go_on) override;
   void end_epoch(int epoch, RunDirectory& directory) override;
   void write_files(RunDirectory& directory) const override;
@@ -32,8 +33,10 @@ class SearchTask final : public Task {
   Json state() const override { return {{"alphas", history_}}; }
   void restore(const Json& state) override { history_ = state.at("alphas"); }
 
+  autograd::Choices choices() const override;
   Json data() const override;
   int64_t parameters() const override;
+  size_t device_bytes() const override { return search_->arena_bytes(); }
   std::string describe() const override;
   std::string report(RunDirectory& directory, const Evaluations& evaluations, bool finished) override;
 
@@ -43,7 +46,9 @@ class SearchTask final : public Task {
   nas::DartsOptions options_;
   datasets::Dataset train_;
   std::unique_ptr<datasets::Loader> train_loader_, valid_loader_, eval_loader_;
+  nas::ResidentImages resident_;
   std::unique_ptr<nas::DartsSearch> search_;
+  ScoreQueue queue_;
   std::map<int64_t, nas::Cost> arch_cost_, weight_cost_, eval_cost_;  // of one run, by batch size
   std::map<std::string, std::vector<Table>> history_;                 // per table of alphas, after each epoch
 };

@@ -111,15 +111,26 @@ void Session::one_step() {
   task_.step(scores_, ledger_);
   ++at_.step;
   ++at_.total;
-  images_timed_ += scores_.back().images - images;
-  for (size_t i = 0; i < scores_.size(); ++i) check_finite(scores_[i], phases_[i]);
+  take_scores(images);
   show(scores_.back(), at_.step, task_.steps_per_epoch(), false);
   const int64_t log_every = config_.integer("run.log_every");
   if (log_every && at_.total % log_every == 0) {
+    settle();
     log_scores("step", images_per_second());
     const nas::Score& s = scores_.back();
     directory_.log(fmt::format("train {:03} {:e} {:f}", at_.step, s.mean_loss(), 100 * s.accuracy()));
   }
+}
+
+void Session::settle() {
+  const int64_t images = scores_.back().images;
+  task_.settle(scores_, ledger_);
+  take_scores(images);
+}
+
+void Session::take_scores(int64_t images_before) {
+  images_timed_ += scores_.back().images - images_before;
+  for (size_t i = 0; i < scores_.size(); ++i) check_finite(scores_[i], phases_[i]);
 }
 
 void Session::check_finite(const nas::Score& score, const std::string& phase) const {
@@ -131,6 +142,7 @@ void Session::check_finite(const nas::Score& score, const std::string& phase) co
 }
 
 bool Session::finish_epoch() {
+  settle();
   const double rate = images_per_second();
   double evaluation_rate = 0;
   const bool due = evaluation_due(at_.epoch);
@@ -166,6 +178,7 @@ bool Session::finish_epoch() {
 }
 
 void Session::checkpoint(bool scheduled) {
+  settle();
   nas::Stopwatch watch;
   // One that a signal asks for is not counted: a run that was interrupted has the counts of one that was not.
   if (scheduled) ledger_.add(nas::Phase::kCheckpoint, {.calls = 1});

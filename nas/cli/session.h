@@ -44,6 +44,10 @@ class Session {
 
   Outcome loop();
   void one_step();
+  /// Waits until the scores hold all steps; throws when a loss is not finite.
+  void settle();
+  /// Counts the images of steps whose scores came in, and looks at the losses.
+  void take_scores(int64_t images_before);
   /// Evaluation, lines and checkpoint at the end of an epoch; false when a signal broke the evaluation off.
   bool finish_epoch();
   void checkpoint(bool scheduled);

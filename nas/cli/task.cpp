@@ -14,9 +14,23 @@ void Evaluations::add(int epoch, const nas::Score& score) {
   best = score;
 }
 
+void add_choices(autograd::Choices& all, const autograd::Plan& plan) {
+  for (const autograd::Plan::StepInfo& step : plan.steps()) all[step.key] = step.impl;
+}
+
 void book(nas::Ledger& ledger, nas::Phase phase, nas::Cost cost, double seconds) {
   cost.seconds = seconds;
   ledger.add(phase, cost);
+}
+
+void ScoreQueue::add(size_t phase, const nas::PendingScore& score, std::vector<nas::Score>& scores) {
+  waiting_.emplace_back(phase, score);
+  if (score.plan->device() == kernels::Device::kCpu || waiting_.size() >= kMost) settle(scores);
+}
+
+void ScoreQueue::settle(std::vector<nas::Score>& scores) {
+  for (const auto& [phase, score] : waiting_) scores[phase] += score.get();
+  waiting_.clear();
 }
 
 std::optional<nas::Score> evaluate_over(datasets::Loader& loader, const std::map<int64_t, nas::Cost>& costs,

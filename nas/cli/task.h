@@ -25,6 +25,21 @@ struct Evaluations {
   void add(int epoch, const nas::Score& score);
 };
 
+/// Scores of steps that may still be going on, added up when too many wait or someone asks.
+class ScoreQueue {
+ public:
+  /// On a device the host looks at numbers every so many steps only.
+  static constexpr size_t kMost = 32;
+
+  /// Waits for none when there is room, for all when there is not.
+  void add(size_t phase, const nas::PendingScore& score, std::vector<nas::Score>& scores);
+  /// Waits for all.
+  void settle(std::vector<nas::Score>& scores);
+
+ private:
+  std::vector<std::pair<size_t, nas::PendingScore>> waiting_;
+};
+
 /// The tensors of a store move through checkpoints as a whole; what else a task remembers goes through state().
 class Task {
  public:
@@ -39,8 +54,11 @@ class Task {
 
   virtual void begin_epoch(int epoch) = 0;
   virtual double learning_rate() = 0;
-  /// One step; adds to the scores in the order of step_phases() and books its costs.
+  /// One step; adds to the scores in the order of step_phases() and books its costs. On a device scores may lag
+  /// behind until settle().
   virtual void step(std::vector<nas::Score>& scores, nas::Ledger& ledger) = 0;
+  /// Waits until the scores hold all steps.
+  virtual void settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) = 0;
   /// Loss and accuracy over all evaluation images, or nothing when `go_on` (asked after each batch) said no.
   using GoOn = std::function<bool(const nas::Score& so_far, int64_t batches)>;
   virtual std::optional<nas::Score> evaluate(nas::Ledger& ledger, const GoOn& go_on) = 0;
@@ -54,14 +72,21 @@ class Task {
   virtual Json state() const { return Json::object(); }
   virtual void restore(const Json&) {}
 
+  /// Which implementation each call of the plans uses: recorded, so that a resumed run uses the same.
+  virtual autograd::Choices choices() const = 0;
   /// The "data" part of run.json: names, sizes and checksums.
   virtual Json data() const = 0;
   virtual int64_t parameters() const = 0;
+  /// What the plans will still allocate on their device.
+  virtual size_t device_bytes() const = 0;
   /// Sizes and memory, for --dry-run and the start of the log.
   virtual std::string describe() const = 0;
   /// The result on stdout; `finished` is false when --max-steps ended the run early.
   virtual std::string report(RunDirectory& directory, const Evaluations& evaluations, bool finished) = 0;
 };
+
+/// Adds the choices of a plan.
+void add_choices(autograd::Choices& all, const autograd::Plan& plan);
 
 /// Adds one run of a plan, known by its cost, that took so long.
 void book(nas::Ledger& ledger, nas::Phase phase, nas::Cost cost, double seconds);

@@ -35,7 +35,9 @@ struct Train {
       return "runs/train-" + as_file_name(label) + "-" + as_file_name(c.text("data.name")) + "-" +
              std::to_string(c.integer("train.seed"));
     };
-    command.make = [](Config& c, nas::Ledger& ledger) { return std::make_unique<TrainTask>(c, ledger); };
+    command.make = [](Config& c, nas::Ledger& ledger, const autograd::CompileOptions& compile) {
+      return std::make_unique<TrainTask>(c, ledger, compile);
+    };
     return run_command(command, config, flags);
   }
 };

@@ -31,7 +31,7 @@ nas::TrainOptions train_options(const Config& c, const datasets::Dataset& data) 
   return o;
 }
 
-TrainTask::TrainTask(Config& config, nas::Ledger& ledger) {
+TrainTask::TrainTask(Config& config, nas::Ledger& ledger, const autograd::CompileOptions& compile) {
   nas::Stopwatch watch;
   split_ = datasets::open(config.text("data.name"), config.text("data.root"));
   options_ = train_options(config, split_.train);
@@ -40,19 +40,28 @@ TrainTask::TrainTask(Config& config, nas::Ledger& ledger) {
   const datasets::Augment augment = training_augment(config, split_.train);
   normalisation_ = datasets::normalisation_of(split_.train);
   const int64_t batch = config.integer("train.batch"), eval_batch = config.integer("train.eval_batch");
+  const bool resident = images_on_device(config);
   using datasets::Order;
   train_loader_ = std::make_unique<datasets::Loader>(
       split_.train, first_indices(split_.train.size(), config.integer("data.train_images"), "data.train_images"),
-      batch, augment, Order::kShuffle, datasets::mix(options_.seed, 1));
+      batch, augment, Order::kShuffle, datasets::mix(options_.seed, 1), 3, content(resident));
   test_loader_ = std::make_unique<datasets::Loader>(
       split_.test, first_indices(split_.test.size(), config.integer("data.test_images"), "data.test_images"),
-      eval_batch ? eval_batch : batch, normalisation_, Order::kSequential, 0);
+      eval_batch ? eval_batch : batch, normalisation_, Order::kSequential, 0, 3, content(resident));
   ledger.add(nas::Phase::kData, {.seconds = watch.lap()});
 
   const std::vector<int64_t> train_sizes = batch_sizes(*train_loader_), test_sizes = batch_sizes(*test_loader_);
-  training_ = std::make_unique<nas::NetworkTraining>(
-      options_, train_sizes, test_sizes, kernels::DType::kF32,
-      autograd::CompileOptions{.threads = static_cast<int>(config.integer("run.threads"))});
+  nas::ImageSource train_images, test_images;
+  if (resident) {
+    train_images = add_resident(resident_, "train", split_.train);
+    test_images = add_resident(resident_, "test", split_.test);
+  }
+  training_ = std::make_unique<nas::NetworkTraining>(options_, train_sizes, test_sizes, kernels::DType::kF32,
+                                                     compile, train_images, test_images);
+  if (resident) {
+    fill_resident(resident_, "train", split_.train, augment);
+    fill_resident(resident_, "test", split_.test, normalisation_);
+  }
   for (const int64_t n : train_sizes) train_cost_[n] = nas::cost_of(training_->train_plan(n), n);
   for (const int64_t n : test_sizes) test_cost_[n] = nas::cost_of(training_->eval_plan(n), n);
   const auto plans = static_cast<int64_t>(train_sizes.size() + test_sizes.size());
@@ -66,8 +75,21 @@ std::vector<std::pair<std::string, datasets::Loader*>> TrainTask::loaders() {
 void TrainTask::step(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
   const datasets::Batch& batch = next(*train_loader_, ledger);
   nas::Stopwatch watch;
-  scores[0] += training_->step(view(batch));
+  queue_.add(0, training_->begin_step(view(batch)), scores);
   book(ledger, nas::Phase::kWeightStep, train_cost_.at(batch.size), watch.lap());
+}
+
+void TrainTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
+  nas::Stopwatch watch;
+  queue_.settle(scores);
+  ledger.add(nas::Phase::kWeightStep, {.seconds = watch.lap()});
+}
+
+autograd::Choices TrainTask::choices() const {
+  autograd::Choices all;
+  for (const auto& [n, cost] : train_cost_) add_choices(all, training_->train_plan(n));
+  for (const auto& [n, cost] : test_cost_) add_choices(all, training_->eval_plan(n));
+  return all;
 }
 
 std::optional<nas::Score> TrainTask::evaluate(nas::Ledger& ledger, const GoOn& go_on) {

@@ -10,7 +10,7 @@ void add_verify(CLI::App& app, Action& action) {
   auto options = std::make_shared<GoldenOptions>();
   CLI::App* command = app.add_subcommand("verify", "Check this build against recorded results");
   command->add_option("dir", options->folder, "Folder of golden cases, or one case")->required();
-  command->add_option("--device", options->devices, "Where to compute (default: all)")
+  command->add_option("--device", options->devices, "Where to compute (default: wherever this machine can)")
       ->allow_extra_args(false)
       ->check(CLI::IsMember(golden_devices()));
   command->add_option("--case", options->filter,

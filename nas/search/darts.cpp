@@ -8,8 +8,12 @@ namespace mixop::nas {
 using autograd::Plan;
 
 DartsSearch::DartsSearch(const DartsOptions& options, const BatchSizes& sizes, kernels::DType real,
-                         const autograd::CompileOptions& compile_options)
-    : options_(options), stores_(real, options.seed), compile_(compile_options) {
+                         const autograd::CompileOptions& compile_options, ImageSource images)
+    : options_(options),
+      images_(std::move(images)),
+      stores_(real, options.seed),
+      compile_(compile_options),
+      arena_(std::make_shared<autograd::Arena>(compile_options.device)) {
   for (const int64_t n : sizes.valid) arch_.try_emplace(n, compile(Kind::kArch, n));
   for (const int64_t n : sizes.train) weight_.try_emplace(n, compile(Kind::kWeight, n));
   for (const int64_t n : sizes.eval) eval_.try_emplace(n, compile(Kind::kEval, n));
@@ -21,7 +25,7 @@ DartsSearch::DartsSearch(const DartsOptions& options, const BatchSizes& sizes, k
 DartsSearch::Step DartsSearch::compile(Kind kind, int64_t batch) {
   const SupernetOptions& o = options_.net;
   Graph g(stores_.weights.dtype());
-  const Value images = g.input("images", {batch, o.height, o.width, o.image_channels});
+  const Value images = images_of(g, images_, {batch, o.height, o.width, o.image_channels});
   const Value labels = g.input("labels", {batch}, kernels::DType::kI32);
   const Value logits = build_supernet(g, images, stores_, o, kind != Kind::kEval).logits;
   const Value loss = autograd::cross_entropy(g, logits, labels, 0.0, kernels::Reduction::kMean);
@@ -43,20 +47,20 @@ void DartsSearch::begin_epoch(int epoch) {
   stores_.optimizer.set("weights.lr", autograd::cosine_lr(options_.lr, options_.lr_min, epoch, options_.epochs));
 }
 
-Score DartsSearch::run(std::map<int64_t, Step>& steps, const Batch& batch) {
+PendingScore DartsSearch::run(std::map<int64_t, Step>& steps, const Batch& batch) {
   const auto it = steps.find(batch.size);
   MIXOP_CHECK(it != steps.end(), "search: no plan was compiled for a batch of ", batch.size);
   Step& step = it->second;
   feed(step.plan, batch);
-  step.plan.run();
-  if (step.norm) gradient_norm_ = step.plan.scalar(step.norm);
-  return {step.plan.scalar(step.loss) * static_cast<double>(batch.size), step.plan.scalar(step.correct),
-          batch.size};
+  return {&step.plan, step.loss, step.correct, step.plan.run(), batch.size};
 }
 
-Score DartsSearch::arch_step(const Batch& valid) { return run(arch_, valid); }
-Score DartsSearch::weight_step(const Batch& train) { return run(weight_, train); }
-Score DartsSearch::evaluate(const Batch& batch) { return run(eval_, batch); }
+PendingScore DartsSearch::begin_weight_step(const Batch& train) { return last_weight_step_ = run(weight_, train); }
+
+double DartsSearch::gradient_norm() const {
+  if (!last_weight_step_.plan) return 0;
+  return last_weight_step_.plan->scalar(weight_.at(last_weight_step_.images).norm, last_weight_step_.run);
+}
 
 std::vector<double> DartsSearch::alphas(const std::string& table) {
   const int entry = stores_.alphas.find(table);

@@ -29,8 +29,9 @@ class DartsSearch {
     std::vector<int64_t> train, valid, eval;
   };
 
+  /// All batches take their images from `images`; what that refers to must outlive the search.
   DartsSearch(const DartsOptions& options, const BatchSizes& sizes, kernels::DType real = kernels::DType::kF32,
-              const autograd::CompileOptions& compile = {});
+              const autograd::CompileOptions& compile = {}, ImageSource images = {});
 
   /// Sets the learning rate of epoch 0, 1, ...
   void begin_epoch(int epoch);
@@ -38,13 +39,16 @@ class DartsSearch {
 
   /// Adam on the alphas; weights stay as they are (running statistics of batch norm move, as in the reference
   /// code).
-  Score arch_step(const Batch& valid);
+  Score arch_step(const Batch& valid) { return begin_arch_step(valid).get(); }
   /// Clipped SGD on the weights; alphas stay as they are.
-  Score weight_step(const Batch& train);
+  Score weight_step(const Batch& train) { return begin_weight_step(train).get(); }
+  /// The same without waiting for a device: the next step may begin at once.
+  PendingScore begin_arch_step(const Batch& valid) { return run(arch_, valid); }
+  PendingScore begin_weight_step(const Batch& train);
   /// Loss and accuracy with running statistics.
-  Score evaluate(const Batch& batch);
+  Score evaluate(const Batch& batch) { return run(eval_, batch).get(); }
   /// Global L2 norm of the weight gradient of the last weight_step, before clipping.
-  double gradient_norm() const { return gradient_norm_; }
+  double gradient_norm() const;
 
   /// Alphas of "alphas_normal" or "alphas_reduce", [edges, operations] row-major.
   std::vector<double> alphas(const std::string& table);
@@ -69,14 +73,15 @@ class DartsSearch {
   };
   enum class Kind : uint8_t { kArch, kWeight, kEval };
   Step compile(Kind kind, int64_t batch);
-  Score run(std::map<int64_t, Step>& steps, const Batch& batch);
+  PendingScore run(std::map<int64_t, Step>& steps, const Batch& batch);
 
   DartsOptions options_;
+  ImageSource images_;
   Stores stores_;
   autograd::CompileOptions compile_;
-  std::shared_ptr<autograd::Arena> arena_ = std::make_shared<autograd::Arena>();
+  std::shared_ptr<autograd::Arena> arena_;
   std::map<int64_t, Step> arch_, weight_, eval_;  // by batch size
-  double gradient_norm_ = 0;
+  PendingScore last_weight_step_;
 };
 
 }  // namespace mixop::nas

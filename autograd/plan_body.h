@@ -1,0 +1,77 @@
+// What a compiled plan consists of: made by plan_compile.cpp, given addresses by plan_bind.cpp, carried out by
+// plan_run.cpp.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autograd/device_run.h"
+#include "autograd/passes/passes.h"
+#include "autograd/plan.h"
+
+namespace mixop::autograd {
+
+inline size_t round_up(size_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+
+struct Plan::Body {
+  /// A kernel with its operands; views are filled in when the plan binds.
+  struct Step {
+    const kernels::Impl* impl = nullptr;
+    std::span<const kernels::Impl> list;  ///< of which it was chosen
+    int node = -1;
+    bool copy = false;
+    std::vector<kernels::View> in;
+    std::vector<kernels::Out> out;
+    std::vector<Place> in_places, out_places;
+    kernels::Call call;
+    std::string key;
+  };
+
+  Graph graph;
+  std::vector<Value> asked, outputs;  // as the caller names them, and renumbered
+  std::shared_ptr<Arena> arena;
+  CompileOptions options;
+  Layout layout;
+  std::vector<Step> steps;
+  kernels::Exec exec;
+  std::map<std::string, int> inputs;  // name -> node
+  std::vector<size_t> input_offsets;  // by node; on a device its number
+  std::vector<size_t> input_bytes;    // by number
+  kernels::Buffer input_memory;
+  MemoryReport report;
+  bool bound = false, timed = false;
+  std::vector<double> seconds;
+  int64_t runs = 0;
+
+  // On a device.
+  std::unique_ptr<DeviceRun> on_device;
+  std::vector<kernels::Buffer> apart;  // pinned mode: a buffer of its own for each slot, then the workspace
+  std::vector<int> scalar_of;          // [asked] its number among the scalars of a run, or -1
+  std::map<size_t, kernels::Buffer> mirrors;
+  std::vector<TensorStore*> stores;
+
+  bool pinned() const { return options.mode == CompileOptions::Mode::kPinned; }
+  bool device() const { return options.device != kernels::Device::kCpu; }
+
+  void make_steps();
+  void choose(Step& step, const char* op, std::span<const kernels::Impl> list);
+  void measure();
+  void make_inputs();
+  void bind();
+  void bind_scalars();
+  std::byte* slot_data(int slot);
+  std::byte* base_of(Value root);
+  size_t phase(const Place& place, DType dtype) const;
+  kernels::View view_at(const Place& place, const TensorSpec& spec);
+  kernels::View to_host(kernels::View v, kernels::Buffer& mirror);
+  void poison();
+  void check(const Step& step);
+  void run_steps();
+  size_t asked_index(Value v) const;
+  kernels::View output(size_t i);
+};
+
+}  // namespace mixop::autograd
