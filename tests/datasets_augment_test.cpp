@@ -1,6 +1,7 @@
 #include "datasets/augment.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <set>
 
@@ -143,6 +144,35 @@ TEST(Augment, StepsDrawIndependently) {
   }
 }
 
+TEST(Augment, DrawAndTableReproduceItBitForBit) {
+  const Bytes image = numbered();
+  for (int setting = 0; setting < 32; ++setting) {
+    Augment augment;
+    augment.crop = setting & 1;
+    augment.pad = setting & 2 ? 3 : 40;
+    augment.flip = setting & 4;
+    augment.cutout = setting & 8 ? 5 : 0;
+    if (setting & 16) augment.mean = {0.4914f, 0.3f}, augment.std = {0.2023f, 0.7f};
+    const std::vector<float> table = normalisation_table(augment, kC);
+    ASSERT_EQ(table.size(), size_t{kC} * 256);
+    for (uint64_t key = 0; key < 100; ++key) {
+      const auto [dy, dx, flip, y1, y2, x1, x2] = draw(augment, kH, kW, key);
+      ASSERT_TRUE(0 <= y1 && y1 <= y2 && y2 <= kH && 0 <= x1 && x1 <= x2 && x2 <= kW);
+      std::vector<float> out;
+      for (int y = 0; y < kH; ++y)
+        for (int x = 0; x < kW; ++x)
+          for (int c = 0; c < kC; ++c) {
+            const int sy = y + dy, sx = (flip ? kW - 1 - x : x) + dx;
+            const bool inside = sy >= 0 && sy < kH && sx >= 0 && sx < kW;
+            const bool erased = y1 <= y && y < y2 && x1 <= x && x < x2;
+            out.push_back(erased ? 0.0f : table[c * 256 + (inside ? image[(sy * kW + sx) * kC + c] : 0)]);
+          }
+      ASSERT_EQ(0, std::memcmp(out.data(), run(augment, key).data(), out.size() * sizeof(float)))
+          << "setting " << setting << ", key " << key;
+    }
+  }
+}
+
 TEST(Augment, RefusesBadSettings) {
   const auto refuses = [](auto change, std::vector<std::string> parts) {
     Augment augment;
@@ -156,6 +186,9 @@ TEST(Augment, RefusesBadSettings) {
   refuses([](Augment& a) { a.mean[0] = std::nanf(""); }, {"channel 0"});
   refuses([](Augment& a) { a.pad = -1; }, {"pad -1"});
   refuses([](Augment& a) { a.cutout = -1; }, {"cutout -1"});
+  Augment three;
+  three.mean = three.std = {1, 1, 1};
+  expect_error([&] { normalisation_table(three, 2); }, {"3 means", "2 channels"});
 }
 
 TEST(Augment, NormalisationOfADataSet) {

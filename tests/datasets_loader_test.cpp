@@ -1,6 +1,7 @@
 #include "datasets/loader.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <new>
@@ -74,8 +75,8 @@ Augment everything() {
 }
 
 bool equal(const Batch& a, const Batch& b) {
-  return a.size == b.size && a.images == b.images && a.labels == b.labels && a.epoch == b.epoch &&
-         a.number == b.number;
+  return a.size == b.size && a.images == b.images && a.draws == b.draws && a.labels == b.labels &&
+         a.epoch == b.epoch && a.number == b.number;
 }
 
 TEST(Loader, SequentialKeepsTheOrderAndTheShortLastBatch) {
@@ -204,6 +205,50 @@ TEST(Loader, SeekResumesBitForBit) {
   }
 }
 
+// The images that a batch of draws stands for.
+std::vector<float> images_of(const Batch& batch, const Dataset& data, const Augment& augment) {
+  const std::vector<float> table = normalisation_table(augment, data.channels);
+  const int h = data.height, w = data.width, channels = data.channels;
+  std::vector<float> images;
+  for (int64_t i = 0; i < batch.size; ++i) {
+    const int32_t* row = batch.draws.data() + i * Batch::kDrawRow;
+    const auto [index, dy, dx, flip, y1, y2, x1, x2] =
+        std::to_array<int32_t>({row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]});
+    for (int y = 0; y < h; ++y)
+      for (int x = 0; x < w; ++x)
+        for (int c = 0; c < channels; ++c) {
+          const int sy = y + dy, sx = (flip ? w - 1 - x : x) + dx;
+          const bool inside = sy >= 0 && sy < h && sx >= 0 && sx < w;
+          const bool erased = y1 <= y && y < y2 && x1 <= x && x < x2;
+          const int pixel = inside ? data.image(index)[(sy * w + sx) * channels + c] : 0;
+          images.push_back(erased ? 0.0f : table[c * 256 + pixel]);
+        }
+  }
+  return images;
+}
+
+TEST(Loader, DrawsStandForTheSameImagesLabelsAndCursors) {
+  const Dataset data = synthetic(50, 8, 8, 3, 3, 1);
+  for (Order order : {Order::kSequential, Order::kShuffle, Order::kRandomBatch}) {
+    Loader plain(data, all_indices(50), 16, everything(), order, 11),
+        draws(data, all_indices(50), 16, everything(), order, 11, 2, Content::kDraws);
+    const auto compare = [&] {
+      for (int i = 0; i < 9; ++i) {
+        ASSERT_EQ(plain.cursor(), draws.cursor());
+        const Batch &a = plain.next(), &b = draws.next();
+        ASSERT_TRUE(a.draws.empty() && b.images.empty());
+        ASSERT_EQ(b.draws.size(), static_cast<size_t>(b.size * 8));
+        ASSERT_TRUE(a.size == b.size && a.labels == b.labels && a.epoch == b.epoch && a.number == b.number);
+        ASSERT_EQ(a.images, images_of(b, data, everything())) << i;
+      }
+    };
+    compare();
+    plain.seek({7, 2});
+    draws.seek({7, 2});
+    compare();
+  }
+}
+
 TEST(Loader, SeekLeavesTheHeldBatchAlone) {
   const Dataset data = synthetic(50, 8, 8, 3, 3, 1);
   Loader loader(data, all_indices(50), 16, everything(), Order::kShuffle, 11, 1);
@@ -263,10 +308,13 @@ TEST(Loader, RefusesBadArguments) {
 
 TEST(Loader, NextDoesNotAllocate) {
   const Dataset data = synthetic(50, 8, 8, 3, 3, 1);
-  Loader loader(data, all_indices(50), 16, everything(), Order::kShuffle, 11);
-  const int64_t before = allocations;
-  for (int i = 0; i < 40; ++i) loader.next();
-  EXPECT_EQ(allocations, before);
+  int64_t before = 0;
+  for (Content content : {Content::kImages, Content::kDraws}) {
+    Loader loader(data, all_indices(50), 16, everything(), Order::kShuffle, 11, 3, content);
+    before = allocations;
+    for (int i = 0; i < 40; ++i) loader.next();
+    EXPECT_EQ(allocations, before);
+  }
   const std::vector<int> one(1);
   EXPECT_EQ(allocations, before + one.size()) << "the counter is dead";
 }

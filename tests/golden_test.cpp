@@ -33,7 +33,7 @@ struct Param {
 std::vector<Param> all_cases() {
   std::vector<Param> params;
   for (const fs::path& folder : find_cases(MIXOP_GOLDEN_DIR))
-    for (const std::string& device : golden_devices()) params.push_back({folder, device});
+    for (const std::string& device : usable_golden_devices()) params.push_back({folder, device});
   return params;
 }
 
@@ -108,7 +108,7 @@ using GoldenBad = Scratch;
 TEST_F(GoldenBad, CorruptedOutputFails) {
   const fs::path folder = copy("conv3x3_s2");
   corrupt(folder / "g_w.npy", 5, 1e-4);  // g_w is [4, 3, 3, 3]
-  for (const GoldenReport& r : run_golden_case(folder, golden_devices())) {
+  for (const GoldenReport& r : run_golden_case(folder, usable_golden_devices())) {
     EXPECT_EQ(r.status, Status::kFail);
     EXPECT_HAS(r.message, "g_w[0,0,1,2]: want ");
     EXPECT_GT(r.error, r.bound);
@@ -125,7 +125,7 @@ TEST_F(GoldenBad, ADeviationBeyond1e9FailsInFloat64Only) {
 TEST_F(GoldenBad, NanFails) {
   const fs::path folder = copy("act_relu");
   corrupt(folder / "y.npy", 3, NAN);
-  for (const GoldenReport& r : run_golden_case(folder, golden_devices())) EXPECT_EQ(r.status, Status::kFail);
+  for (const GoldenReport& r : run_golden_case(folder, usable_golden_devices())) EXPECT_EQ(r.status, Status::kFail);
 }
 
 TEST_F(GoldenBad, EveryKindOfSupernetTensorIsCompared) {
@@ -134,7 +134,7 @@ TEST_F(GoldenBad, EveryKindOfSupernetTensorIsCompared) {
                                  "logits", "loss", "grad_weights", "grad_alphas_normal", "final_train_loss"}) {
     const fs::path folder = copy("edge_darts_2_nodes");
     corrupt(folder / (name + ".npy"), 0, 1e-2);
-    for (const GoldenReport& r : run_golden_case(folder, golden_devices())) {
+    for (const GoldenReport& r : run_golden_case(folder, usable_golden_devices())) {
       EXPECT_EQ(r.status, Status::kFail) << name;
       EXPECT_HAS(r.message, name + "[0");
     }

@@ -1,7 +1,7 @@
 # Reads the quoted includes of every source and fails when a layer includes what it must not (the table in README.md).
 # cmake -DSOURCE=<root> -P layering_test.cmake
 file(GLOB_RECURSE sources RELATIVE ${SOURCE}
-  ${SOURCE}/kernels/*.h ${SOURCE}/kernels/*.cpp ${SOURCE}/autograd/*.h ${SOURCE}/autograd/*.cpp
+  ${SOURCE}/kernels/*.h ${SOURCE}/kernels/*.cpp ${SOURCE}/kernels/*.cu ${SOURCE}/kernels/*.cuh ${SOURCE}/autograd/*.h ${SOURCE}/autograd/*.cpp
   ${SOURCE}/nas/*.h ${SOURCE}/nas/*.cpp ${SOURCE}/datasets/*.h ${SOURCE}/datasets/*.cpp)
 file(STRINGS ${SOURCE}/CMakeLists.txt stems REGEX "^mixop_add_op\\(")
 list(TRANSFORM stems REPLACE "^mixop_add_op\\(([a-z0-9_]+).*" "\\1")
@@ -11,7 +11,7 @@ foreach(source ${sources})
   # What this file may include, as regular expressions over paths from the root.
   if(source MATCHES "^kernels/core/")
     set(allowed "^kernels/core/")
-  elseif(source MATCHES "^kernels/ops/(.+)\\.(h|cpp)$")
+  elseif(source MATCHES "^kernels/ops/(.+)\\.(h|cpp|cu|cuh)$")
     set(file ${CMAKE_MATCH_1})
     set(stem "")
     foreach(candidate ${stems})

@@ -9,95 +9,12 @@
 #include <thread>
 
 #include "tests/support/command.h"
+#include "tests/support/small_runs.h"
 
 namespace mixop::test {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
-using Arguments = std::vector<std::string>;
-
-Arguments operator+(Arguments a, const Arguments& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-const Arguments kSearch = {"search",      "darts", "--data",       "synthetic:16x16x1:4:96",
-                           "--channels",  "2",     "--cells",      "2",
-                           "--nodes",     "2",     "--batch",      "10",
-                           "--epochs",    "5",     "--ckpt-every", "2",
-                           "--log-every", "1",     "--progress",   "none",
-                           "--sampler",   "epoch", "--threads",    "1"};
-const Arguments kTrain = {"train",
-                          "--arch",
-                          "GDAS_V1",
-                          "--data",
-                          "synthetic:16x16x1:4:60",
-                          "--layers",
-                          "3",
-                          "--init-channels",
-                          "4",
-                          "--batch",
-                          "16",
-                          "--epochs",
-                          "8",
-                          "--progress",
-                          "none",
-                          "--drop-path-prob",
-                          "0.3",
-                          "--cutout",
-                          "6",
-                          "--ckpt-every",
-                          "3",
-                          "--log-every",
-                          "1",
-                          "--threads",
-                          "1",
-                          "--crop",
-                          "--flip"};
-
-// All that must agree; times are left out.
-struct Result {
-  std::string weights, optimizer, alphas, genotypes, metrics;
-  Json counts, position;
-  bool operator==(const Result&) const = default;
-};
-
-Result result_of(const fs::path& run) {
-  const fs::path latest = run / "ckpt" / "latest";
-  Result r{read(latest / "weights.safetensors"),
-           read(latest / "optim.safetensors"),
-           fs::exists(run / "alphas.npz") ? read(run / "alphas.npz") : "",
-           read(run / "genotypes.txt"),
-           "",
-           {},
-           {}};
-  std::istringstream metrics(read(run / "metrics.jsonl"));
-  for (std::string line; std::getline(metrics, line);) {
-    Json j = Json::parse(line);
-    EXPECT_EQ(j.erase("wall_s"), 1u);
-    EXPECT_EQ(j.erase("images_per_s"), 1u);
-    r.metrics += j.dump() + "\n";
-  }
-  r.counts = Json::parse(read(run / "cost.json"))["phases"];
-  for (auto& phase : r.counts) phase.erase("seconds");
-  r.position = Json::parse(read(latest / "state.json"));
-  r.position.erase("ledger");
-  r.position.erase("files");  // log.txt and metrics.jsonl differ in length where times do
-  return r;
-}
-
-void expect_equal(const Result& a, const Result& b) {
-  EXPECT_FALSE(a.weights.empty());
-  EXPECT_TRUE(a.weights == b.weights);
-  EXPECT_TRUE(a.optimizer == b.optimizer);
-  EXPECT_TRUE(a.alphas == b.alphas);
-  EXPECT_EQ(a.genotypes, b.genotypes);
-  EXPECT_EQ(a.metrics, b.metrics);
-  EXPECT_EQ(a.counts, b.counts);
-  EXPECT_EQ(a.position, b.position);
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

@@ -1,6 +1,7 @@
 // The cases of every op.
 #pragma once
 
+#include "tests/cases/augment.h"
 #include "tests/cases/batch_norm.h"
 #include "tests/cases/binary.h"
 #include "tests/cases/concat.h"
@@ -20,12 +21,32 @@
 
 namespace mixop::test {
 
+struct StemCases {
+  const char* stem;  ///< as mixop_add_op names it
+  std::vector<Case> (*cases)();
+};
+inline const StemCases kStems[] = {{"augment", augment_cases},
+                                   {"batch_norm", batch_norm_cases},
+                                   {"binary", binary_cases},
+                                   {"concat", concat_cases},
+                                   {"conv2d", conv2d_cases},
+                                   {"copy", copy_cases},
+                                   {"cross_entropy", cross_entropy_cases},
+                                   {"dropout", dropout_cases},
+                                   {"global_pool", global_pool_cases},
+                                   {"matmul", matmul_cases},
+                                   {"mix", mix_cases},
+                                   {"optim", optim_cases},
+                                   {"pool", pool_cases},
+                                   {"reduce", reduce_cases},
+                                   {"shuffle", shuffle_cases},
+                                   {"softmax", softmax_cases},
+                                   {"unary", unary_cases}};
+
 inline std::vector<Case> all_cases() {
   std::vector<Case> all;
-  for (auto* cases : {batch_norm_cases, binary_cases, concat_cases, conv2d_cases, copy_cases, cross_entropy_cases,
-                      dropout_cases, global_pool_cases, matmul_cases, mix_cases, optim_cases, pool_cases,
-                      reduce_cases, shuffle_cases, softmax_cases, unary_cases})
-    for (Case& c : cases()) all.push_back(std::move(c));
+  for (const StemCases& s : kStems)
+    for (Case& c : s.cases()) all.push_back(std::move(c));
   return all;
 }
 

@@ -15,8 +15,9 @@ struct CaseInput {
     kNormal,
     kPositive,
     kLabels,
-    kMask
-  };  ///< kLabels: integers in [0, limit); kMask: 0 or 1
+    kMask,
+    kPixels
+  };  ///< kLabels: integers in [0, limit); kMask: 0 or 1; kPixels: uint8 in [0, 256)
   std::string name;
   kernels::Shape shape;
   Fill fill = Fill::kNormal;

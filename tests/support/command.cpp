@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cstdlib>
 
 #include <fstream>
 #include <sstream>
@@ -25,7 +26,8 @@ TemporaryDirectory::~TemporaryDirectory() {
 }
 
 Command::Command(const std::vector<std::string>& arguments) {
-  std::vector<std::string> all = {MIXOP_BINARY};
+  const char* other = std::getenv("MIXOP_COMMAND");  // the command on the emulated device
+  std::vector<std::string> all = {other ? other : MIXOP_BINARY};
   all.insert(all.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& argument : all) argv.push_back(argument.data());

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <set>
 
 #include "kernels/core/rng.h"
 #include "nas/cli/tolerance.h"
@@ -40,6 +42,9 @@ std::vector<double> random_values(const std::string& case_name, const CaseInput&
       case CaseInput::Fill::kLabels:
         v[i] = std::floor(u * in.limit);
         break;
+      case CaseInput::Fill::kPixels:
+        v[i] = std::floor(u * 256);
+        break;
       case CaseInput::Fill::kMask:
         v[i] = u < 0.6 ? 1 : 0;
         break;
@@ -52,6 +57,7 @@ void write(const View& to, const std::vector<double>& from) {
   for (size_t i = 0; i < from.size(); ++i) {
     if (to.dtype == DType::kF64) to.as<double>()[i] = from[i];
     else if (to.dtype == DType::kF32) to.as<float>()[i] = static_cast<float>(from[i]);
+    else if (to.dtype == DType::kU8) to.as<uint8_t>()[i] = static_cast<uint8_t>(from[i]);
     else to.as<int32_t>()[i] = static_cast<int32_t>(from[i]);
   }
 }
@@ -76,6 +82,10 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
   return s;
 }
 
+/// The names of all implementations in kernels/ops/*_cuda.cu, see check_device().
+constexpr const char* kDeviceImplementations[] = {"depthwise", "pointwise", "implicit_gemm",
+                                                  "direct",    "plain",     "tiled"};
+
 CompileOptions pinned() { return {.mode = CompileOptions::Mode::kPinned}; }
 
 }  // namespace
@@ -85,8 +95,10 @@ Plan CaseProgram::compile(CaseProgram& self, const Case& c, const CompileOptions
   std::vector<Value> values, wrt;
   std::vector<std::string> wrt_names;
   for (const CaseInput& in : c.inputs) {
-    const bool integers = in.fill == CaseInput::Fill::kLabels;
-    values.push_back(integers ? g.input(in.name, in.shape, DType::kI32) : g.input(in.name, in.shape));
+    const bool labels = in.fill == CaseInput::Fill::kLabels, pixels = in.fill == CaseInput::Fill::kPixels;
+    const bool integers = labels || pixels;
+    const DType type = labels ? DType::kI32 : pixels ? DType::kU8 : g.real();
+    values.push_back(g.input(in.name, in.shape, type));
     self.inputs_.push_back(in);
     if (integers || !in.differentiate) continue;
     wrt.push_back(values.back());
@@ -158,8 +170,10 @@ void check_gradients(const Case& c) {
   }
 }
 
-void check_against_reference(const Case& c) {
-  CaseProgram reference(c, DType::kF64, {.fuse = false}), fast(c, DType::kF32, pinned());
+void check_against_reference(const Case& c, const CompileOptions& options) {
+  CompileOptions apart = options;
+  apart.mode = CompileOptions::Mode::kPinned;
+  CaseProgram reference(c, DType::kF64, {.fuse = false}), fast(c, DType::kF32, apart);
   const Tensors in = fast.inputs();
   Tensors absolute = in;
   for (auto& [name, values] : absolute)
@@ -193,6 +207,50 @@ void check_bits(const Case& c) {
     };
     same(again[k], "second run");
     same(b[k], "two threads");
+    same(p[k], "pinned mode");
+  }
+}
+
+void check_device(const Case& c) {
+  CompileOptions options{.device = kernels::Device::kCuda};
+  check_against_reference(c, options);
+  const auto chosen = [&] {
+    const CaseProgram program(c, DType::kF32, options);
+    autograd::Choices choices;
+    for (const Plan::StepInfo& step : program.plan().steps()) choices[step.key] = step.impl;
+    return choices;
+  };
+  const autograd::Choices fixed = chosen();
+  std::set<autograd::Choices> seen = {fixed};
+  for (const char* name : kDeviceImplementations) {
+    auto wishes = std::make_shared<autograd::Choices>(fixed);
+    for (auto& [key, impl] : *wishes) impl = name;
+    options.tuned = wishes;
+    if (!seen.insert(chosen()).second) continue;
+    SCOPED_TRACE(kernels::text("with '", name, "' wherever it accepts"));
+    check_against_reference(c, options);
+  }
+}
+
+void check_device_bits(const Case& c) {
+  CompileOptions options{.poison = true, .device = kernels::Device::kCuda};
+  CaseProgram graph(c, DType::kF32, options);
+  options.graph = false;
+  CaseProgram nodes(c, DType::kF32, options);
+  options.mode = CompileOptions::Mode::kPinned;
+  CaseProgram apart(c, DType::kF32, options);
+  const Tensors in = graph.inputs();
+  const auto want = nodes.run(in), warm_up = graph.run(in), captured = graph.run(in), replayed = graph.run(in),
+             p = apart.run(in);
+  EXPECT_GT(graph.plan().graph_nodes(), 0U);
+  for (size_t k = 0; k < want.size(); ++k) {
+    const auto same = [&](const CaseProgram::Result& other, const char* what) {
+      EXPECT_EQ(0, std::memcmp(want[k].values.data(), other.values.data(), want[k].values.size() * sizeof(double)))
+          << c.name << ": " << want[k].name << " differs: " << what;
+    };
+    same(warm_up[k], "before the capture");
+    same(captured[k], "captured");
+    same(replayed[k], "replayed");
     same(p[k], "pinned mode");
   }
 }

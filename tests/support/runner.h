@@ -45,8 +45,13 @@ class CaseProgram {
 
 /// Reference gradients against central differences in float64, along random directions.
 void check_gradients(const Case& c);
-/// float32 kernels (fused, poisoned, guarded) against the float64 reference of the unfused graph.
-void check_against_reference(const Case& c);
+/// float32 kernels (fused, poisoned, guarded) against the float64 reference of the unfused graph. `options` may ask
+/// for a device and for implementations.
+void check_against_reference(const Case& c, const autograd::CompileOptions& options = {});
+/// The same on a CUDA device, once with the fixed choice and once with each implementation that is not chosen.
+void check_device(const Case& c);
+/// On a CUDA device: node by node, replayed from a graph and in pinned mode, the same bits.
+void check_device_bits(const Case& c);
 /// Planned and pinned modes, one thread and two, first and second run: the same bits.
 void check_bits(const Case& c);
 

@@ -1,0 +1,226 @@
+// On a CUDA device, real or emulated: ops that write into stores and so have no value that a case could compare,
+// and augmentation with real draws. Suites are named after the stems, as in cuda_test.cpp, with which this is
+// linked.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "autograd/ops/augment.h"
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/copy.h"
+#include "autograd/ops/dropout.h"
+#include "autograd/ops/optim.h"
+#include "autograd/plan.h"
+#include "datasets/loader.h"
+#include "datasets/synthetic.h"
+#include "kernels/core/rng.h"
+
+namespace mixop::test {
+namespace {
+
+using autograd::CompileOptions;
+using autograd::Graph;
+using autograd::Init;
+using autograd::Plan;
+using autograd::TensorStore;
+using autograd::Value;
+using kernels::Device;
+using kernels::DType;
+
+bool no_device() { return kernels::cuda::devices().empty(); }
+
+/// The node-by-node, captured and pinned ways to run on a device, which must agree bit for bit.
+const CompileOptions kWays[] = {{.device = Device::kCuda, .graph = false},
+                                {.device = Device::kCuda},
+                                {.mode = CompileOptions::Mode::kPinned, .device = Device::kCuda}};
+
+struct Operands {
+  Value param, grad, first, second, step, lr, norm;
+};
+struct Rule {
+  std::string name;
+  std::function<Value(Graph&, const Operands&)> build;
+};
+
+std::vector<Rule> rules() {
+  std::vector<Rule> all;
+  for (const double clip : {0.0, 2.0}) {
+    for (const bool decay : {false, true}) {
+      const double weight_decay = decay ? 0.1 : 0;
+      const auto add = [&](const char* name, std::function<Value(Graph&, const Operands&)> build) {
+        all.push_back({std::string(name) + (clip > 0 ? "_clipped" : "") + (decay ? "_decayed" : ""), build});
+      };
+      const auto sgd = [&](const char* name, const kernels::SgdAttrs& attrs) {
+        add(name, [attrs](Graph& g, const Operands& o) {
+          return sgd_step(g, o.param, o.grad, attrs.momentum > 0 ? o.first : o.param, o.lr, o.norm, attrs);
+        });
+      };
+      sgd("sgd", {.weight_decay = weight_decay, .clip = clip});
+      sgd("momentum", {.momentum = 0.9, .weight_decay = weight_decay, .clip = clip, .dampening = 0.1});
+      sgd("nesterov", {.momentum = 0.9, .weight_decay = weight_decay, .clip = clip, .nesterov = true});
+      for (const bool decoupled : {false, true}) {
+        const kernels::AdamAttrs attrs{.weight_decay = weight_decay, .clip = clip, .decoupled = decoupled};
+        add(decoupled ? "adamw" : "adam", [attrs](Graph& g, const Operands& o) {
+          return adam_step(g, o.param, o.grad, o.first, o.second, o.step, o.lr, o.norm, attrs);
+        });
+      }
+      for (const double momentum : {0.0, 0.9}) {
+        const kernels::RmspropAttrs attrs{.momentum = momentum, .weight_decay = weight_decay, .clip = clip};
+        add(momentum > 0 ? "rmsprop_momentum" : "rmsprop", [attrs](Graph& g, const Operands& o) {
+          return rmsprop_step(g, o.param, o.grad, o.second, o.first, o.lr, o.norm, attrs);
+        });
+      }
+    }
+  }
+  return all;
+}
+
+/// What lies in the store after four steps with changing gradients and learning rates.
+std::vector<double> after_steps(const Rule& rule, int64_t n, DType real, const CompileOptions& options) {
+  TensorStore store("store", real, 7);
+  Graph g(real);
+  const Value grad = g.input("grad", {n});
+  const auto tensor = [&](const char* name, int64_t elements, double value) {
+    return g.tensor(store, name, {elements}, Init::constant(value));
+  };
+  const Operands o{.param = tensor("param", n, 1),
+                   .grad = grad,
+                   .first = tensor("first", n, 0.5),
+                   .second = tensor("second", n, 0.25),
+                   .step = tensor("step", 1, 0),
+                   .lr = tensor("lr", 1, 0),
+                   .norm = autograd::grad_norm(g, grad)};
+  Plan plan(g, {rule.build(g, o)}, nullptr, options);
+  for (int step = 0; step < 4; ++step) {
+    store.set("lr", 0.125 / (step + 1));
+    const kernels::View to = plan.input("grad");
+    for (int64_t i = 0; i < n; ++i) {
+      const auto value = static_cast<float>(kernels::normal(3, step, i));
+      if (real == DType::kF64) to.as<double>()[i] = double{value};
+      else to.as<float>()[i] = value;
+    }
+    plan.run();
+  }
+  const kernels::View all = store.flat();
+  std::vector<double> values;
+  for (int64_t i = 0; i < all.last(); ++i)
+    values.push_back(real == DType::kF64 ? all.as<double>()[i] : double{all.as<float>()[i]});
+  return values;
+}
+
+class OptimiserOnDevice : public testing::TestWithParam<Rule> {};
+
+TEST_P(OptimiserOnDevice, StepsAgreeWithTheReference) {
+  if (no_device()) GTEST_SKIP();
+  for (const int64_t n : {1, 7, 64, 1030, 4100}) {  // tensors that lie on 16 bytes and others
+    const std::vector<double> want = after_steps(GetParam(), n, DType::kF64, {});
+    std::vector<std::vector<double>> got;
+    for (const CompileOptions& way : kWays) got.push_back(after_steps(GetParam(), n, DType::kF32, way));
+    for (size_t i = 0; i < want.size(); ++i)
+      ASSERT_NEAR(got[0][i], want[i], 1e-5 * (1 + std::abs(want[i]))) << "n " << n << ", element " << i;
+    EXPECT_EQ(got[0], got[1]) << n;
+    EXPECT_EQ(got[0], got[2]) << n;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(optim, OptimiserOnDevice, testing::ValuesIn(rules()),
+                         [](const auto& info) { return info.param.name; });
+
+class CounterOnDevice : public testing::TestWithParam<DType> {};
+
+// Masks of successive steps, which the CPU draws too.
+TEST_P(CounterOnDevice, AdvancesTheMasks) {
+  if (no_device()) GTEST_SKIP();
+  const auto masks = [](DType type, const CompileOptions& options) {
+    TensorStore state("state", type);
+    Graph g;
+    const Value counter = g.tensor(state, "counter", {1});
+    const Value mask = autograd::bernoulli(g, {50, 3}, 0.5, 1, 2, counter);
+    Plan plan(g, {mask, autograd::advance(g, counter)}, nullptr, options);
+    std::vector<std::vector<float>> drawn;
+    for (int step = 0; step < 4; ++step) {
+      plan.run();
+      const float* y = plan.output(mask).as<float>();
+      drawn.emplace_back(y, y + 150);
+    }
+    EXPECT_EQ(state.get("counter"), 4);
+    return drawn;
+  };
+  const auto want = masks(DType::kF32, {});
+  EXPECT_NE(want[0], want[1]);
+  for (const CompileOptions& way : kWays) EXPECT_EQ(masks(GetParam(), way), want);
+}
+INSTANTIATE_TEST_SUITE_P(copy, CounterOnDevice, testing::Values(DType::kF32, DType::kF64, DType::kI32),
+                         [](const auto& info) { return std::string(kernels::name_of(info.param)); });
+
+class AugmentOnDevice : public testing::TestWithParam<int> {};
+
+TEST_P(AugmentOnDevice, GivesTheImagesOfTheLoaderBitForBit) {
+  if (no_device()) GTEST_SKIP();
+  constexpr int kImages = 20, kBatch = 8;
+  const int side = GetParam();
+  const datasets::Dataset data = datasets::synthetic(kImages, side, side, 3, 3, 1);
+  datasets::Augment augment;
+  augment.crop = augment.flip = true;
+  augment.cutout = 6;
+  augment.mean = {0.4914f, 0.4822f, 0.4465f};
+  augment.std = {0.2023f, 0.1994f, 0.2010f};
+  Graph g;
+  const Value images = autograd::augment(g, g.input("pixels", {kImages, side, side, 3}, DType::kU8),
+                                         g.input("draws", {kBatch, 8}, DType::kI32), g.input("table", {3, 256}));
+  Plan plan(g, {images}, nullptr, {.device = Device::kCuda});
+  const auto fill = [&plan](const char* name, const auto& from) {
+    std::memcpy(plan.input(name).data, from.data(), from.size() * sizeof from[0]);
+  };
+  fill("pixels", data.pixels);
+  fill("table", datasets::normalisation_table(augment, 3));
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < kImages; ++i) indices.push_back(i);
+  datasets::Loader plain(data, indices, kBatch, augment, datasets::Order::kRandomBatch, 3),
+      draws(data, indices, kBatch, augment, datasets::Order::kRandomBatch, 3, 3, datasets::Content::kDraws);
+  for (int step = 0; step < 5; ++step) {
+    const datasets::Batch& want = plain.next();
+    fill("draws", draws.next().draws);
+    plan.run();
+    ASSERT_EQ(0, std::memcmp(plan.output(images).data, want.images.data(), want.images.size() * 4)) << step;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(augment, AugmentOnDevice, testing::Values(9, 32));
+
+class RunningStatisticsOnDevice : public testing::TestWithParam<int64_t> {};
+
+TEST_P(RunningStatisticsOnDevice, MoveAsOnTheCpu) {
+  if (no_device()) GTEST_SKIP();
+  const int64_t channels = GetParam();
+  const auto moved = [&](DType real, const CompileOptions& options) {
+    TensorStore state("state", real);
+    Graph g(real);
+    const Value x = g.input("x", {3, 5, 4, channels}), mean = g.tensor(state, "mean", {channels}),
+                var = g.tensor(state, "var", {channels}, Init::constant(1));
+    const Value y = autograd::batch_norm(g, x, {.gamma = {}, .beta = {}, .running_mean = mean, .running_var = var});
+    Plan plan(g, {y}, nullptr, options);
+    for (uint64_t step = 0; step < 3; ++step) {
+      const kernels::View to = plan.input("x");
+      for (int64_t i = 0; i < to.shape.elements(); ++i) {
+        const double v = static_cast<float>(2 + kernels::normal(9, step, static_cast<uint64_t>(i)));
+        if (real == DType::kF64) to.as<double>()[i] = v;
+        else to.as<float>()[i] = static_cast<float>(v);
+      }
+      plan.run();
+    }
+    std::vector<double> values;
+    const kernels::View all = state.flat();
+    for (int64_t i = 0; i < state.elements(); ++i)
+      values.push_back(real == DType::kF64 ? all.as<double>()[i] : double{all.as<float>()[i]});
+    return values;
+  };
+  const std::vector<double> want = moved(DType::kF64, {}), got = moved(DType::kF32, kWays[0]);
+  for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 4e-6 * (1 + std::abs(want[i]))) << i;
+  for (const CompileOptions& way : kWays) EXPECT_EQ(moved(DType::kF32, way), got);
+}
+INSTANTIATE_TEST_SUITE_P(batch_norm, RunningStatisticsOnDevice, testing::Values(1, 5, 16, 64));
+
+}  // namespace
+}  // namespace mixop::test

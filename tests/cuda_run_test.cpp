@@ -1,0 +1,131 @@
+// Whole runs on a CUDA device: the same bits with and without a captured graph, with images resident or fed, and
+// after kill -9; and what is said when a device will not do. On a real device (ctest cuda.run), or with the command
+// that has an emulated one (emulated.run).
+#include <signal.h>
+
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "tests/support/small_runs.h"
+
+namespace mixop::test {
+namespace {
+
+const Arguments kDevice = {"--device", "cuda"};
+const Arguments kShort = kSearch + kDevice + Arguments{"--epochs", "2", "--crop", "--flip", "--cutout", "4"};
+
+/// Sets a variable for the commands started while it lives.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~Variable() { unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+class CudaRun : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Outcome o =
+        run({"search", "darts", "--device", "cuda", "--dry-run", "--data", "synthetic", "--out", dir_ / "none"});
+    if (o.status == 0) return;
+    ASSERT_EQ(std::getenv("MIXOP_COMMAND"), nullptr) << "the emulated device does not start: " << o.err;
+    GTEST_SKIP() << "no CUDA device here: " << o.err;
+  }
+  Result result(const std::string& name, const Arguments& arguments) {
+    const Outcome o = run(arguments + Arguments{"--out", dir_ / name});
+    EXPECT_EQ(o.status, 0) << o.err;
+    return result_of(dir_ / name);
+  }
+  TemporaryDirectory dir_;
+};
+
+TEST_F(CudaRun, SearchHasTheSameBitsHoweverItRuns) {
+  const Result once = result("once", kShort);
+  expect_equal(once, result("again", kShort));
+  expect_equal(once, result("nodes", kShort + Arguments{"--no-graph"}));
+  expect_equal(once, result("fed", kShort + Arguments{"--no-data-on-device"}));
+}
+
+TEST_F(CudaRun, TrainingHasTheSameBitsHoweverItRuns) {
+  const Arguments shorter = kTrain + kDevice + Arguments{"--epochs", "2"};
+  const Result once = result("once", shorter);
+  expect_equal(once, result("nodes", shorter + Arguments{"--no-graph"}));
+  expect_equal(once, result("fed", shorter + Arguments{"--no-data-on-device"}));
+}
+
+TEST_F(CudaRun, FirstStepsAgreeWithTheCpu) {
+  const Arguments steps = {"--max-steps", "5"};
+  result("cuda", kShort + steps);
+  result("cpu", kShort + Arguments{"--device", "cpu"} + steps);
+  std::istringstream a(read(dir_ / "cuda" / "metrics.jsonl")), b(read(dir_ / "cpu" / "metrics.jsonl"));
+  int lines = 0;
+  for (std::string x, y; std::getline(a, x) && std::getline(b, y); ++lines) {
+    const double got = Json::parse(x).at("loss"), want = Json::parse(y).at("loss");
+    EXPECT_LT(std::abs(got - want), 1e-4 * want) << x << "\n" << y;
+  }
+  EXPECT_GE(lines, 10);  // two phases a step
+}
+
+TEST_F(CudaRun, KilledAndResumedHasTheSameBits) {
+  const Result whole = result("whole", kShort);
+  int killed = 0;
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    Command command(kShort + Arguments{"--out", dir_ / "killed", "--resume"});
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + 170 * attempt));
+    command.signal(SIGKILL);
+    if (command.wait().status == 128 + SIGKILL) ++killed;
+  }
+  EXPECT_GE(killed, 1);
+  expect_equal(whole, result("killed", kShort + Arguments{"--resume"}));
+}
+
+TEST_F(CudaRun, ResumeTakesTheImplementationsThatWereRecorded) {
+  result("run", kShort + Arguments{"--max-steps", "1"});
+  auto stored = nlohmann::ordered_json::parse(read(dir_ / "run" / "run.json"));
+  ASSERT_FALSE(stored.at("implementations").empty());
+  for (auto& [call, implementation] : stored["implementations"].items())
+    if (call.starts_with("conv2d ")) implementation = "direct";
+  write(dir_ / "run" / "run.json", stored.dump());
+  const Arguments resume = kShort + Arguments{"--resume", "--out", dir_ / "run", "--max-steps", "2"};
+  const Outcome direct = run(resume);
+  EXPECT_EQ(direct.status, 0) << direct.err;
+  for (auto& [call, implementation] : stored["implementations"].items()) implementation = "of-another-machine";
+  write(dir_ / "run" / "run.json", stored.dump());
+  const Outcome o = run(resume);
+  EXPECT_EQ(o.status, 1);
+  EXPECT_NE(o.err.find("of-another-machine"), std::string::npos) << o.err;
+}
+
+TEST_F(CudaRun, TooLittleMemoryIsSaidBeforeTheFirstStep) {
+  if (!std::getenv("MIXOP_COMMAND")) GTEST_SKIP() << "only the emulated device can be made small";
+  const Variable small("MIXOP_EMULATION_MEMORY", "1000000");
+  const Outcome o = run(kShort + Arguments{"--out", dir_ / "run"});
+  EXPECT_EQ(o.status, 1);
+  EXPECT_NE(o.err.find("out of GPU memory: the plans need"), std::string::npos) << o.err;
+  EXPECT_NE(o.err.find("--batch"), std::string::npos) << o.err;
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+}
+
+TEST_F(CudaRun, AMissingDeviceIsOneLine) {
+  if (!std::getenv("MIXOP_COMMAND")) GTEST_SKIP() << "only the emulated device can be taken away";
+  const Variable none("MIXOP_EMULATION_DEVICES", "0");
+  const Outcome o = run(kShort + Arguments{"--out", dir_ / "run"});
+  EXPECT_EQ(o.status, 1);
+  EXPECT_NE(o.err.find("no NVIDIA GPU was found"), std::string::npos) << o.err;
+  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+}
+
+TEST(DeviceOption, AWrongNumberOrWordIsOneLine) {
+  const TemporaryDirectory dir;
+  for (const char* device : {"cuda:99", "gpu", "cuda:x"}) {
+    const Outcome o = run({"search", "darts", "--device", device, "--data", "synthetic", "--out", dir / "run"});
+    EXPECT_NE(o.status, 0) << device;
+    EXPECT_NE(o.err.find("--device"), std::string::npos) << o.err;
+  }
+}
+
+}  // namespace
+}  // namespace mixop::test
