@@ -39,6 +39,8 @@ class DeviceRun {
   int64_t runs() const { return runs_; }
   /// Scalar i of a run; waits for it. Throws when the run is none of the last kHistory.
   const std::byte* scalar(size_t i, int64_t run) const;
+  /// Seconds on the device from the beginning of a run to its end; waits for it. Throws as scalar() does.
+  double seconds(int64_t run) const;
   /// Nodes of the captured graph; 0 before there is one.
   size_t graph_nodes() const { return graph_ ? graph_->nodes() : 0; }
 
@@ -58,7 +60,8 @@ class DeviceRun {
 
   std::vector<Scalar> scalars_;
   kernels::Buffer ring_;
-  std::vector<std::unique_ptr<kernels::cuda::Event>> done_;  ///< [run % kHistory]
+  std::vector<std::unique_ptr<kernels::cuda::Event>> begun_, done_;  ///< [run % kHistory]
+  size_t place_of(int64_t run) const;
   std::unique_ptr<kernels::cuda::CapturedGraph> graph_;
   int64_t runs_ = 0;
 };

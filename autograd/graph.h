@@ -71,7 +71,7 @@ struct OpDef {
   bool accumulates = false;
   /// Outputs that alias inputs at no cost: a concatenation, a slice, a flat pack (see passes/memory.cpp).
   enum class Alias : uint8_t { kNone, kConcat, kSlice, kPack, kSum, kReshape } alias = Alias::kNone;
-  /// The node writes into its Tensor inputs (optimiser steps, running statistics): it is kept although nothing
+  /// The node writes into its Tensor inputs (optimiser steps, counters): it is kept although nothing
   /// reads it.
   bool effect = false;
 };

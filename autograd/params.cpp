@@ -104,7 +104,12 @@ kernels::View TensorStore::flat() { return {data(), dtype_, {elements_}, element
 double TensorStore::get(const std::string& name) {
   const int i = find(name);
   MIXOP_CHECK(i >= 0, name_, ": no tensor '", name, "'");
-  const kernels::View v = view(i);
+  double element = 0;  // large enough for any type
+  kernels::View v = {&element, dtype_, entries_[i].shape, entries_[i].shape.last()};
+  if (host_newer_) v = view(i);
+  else
+    kernels::cuda::download(v.data, twin_.data() + static_cast<size_t>(entries_[i].offset) * size_of(dtype_),
+                            size_of(dtype_));
   if (v.dtype == kernels::DType::kF64) return *v.as<double>();
   return v.dtype == kernels::DType::kF32 ? double{*v.as<float>()} : double(*v.as<int32_t>());
 }

@@ -51,10 +51,16 @@ double Plan::scalar(Value v, int64_t run) const {
   MIXOP_CHECK(spec.shape.elements() == 1, "plan: a value of shape ", spec.shape, " is not a number");
   MIXOP_CHECK(b.device() || run == b.runs - 1, "plan: on the CPU only the numbers of the last run are kept");
   const void* data = b.device() ? b.on_device->scalar(static_cast<size_t>(b.scalar_of[i]), run) : b.output(i).data;
+  if (spec.dtype == DType::kI32) return *static_cast<const int32_t*>(data);
   return spec.dtype == DType::kF64 ? *static_cast<const double*>(data) : double{*static_cast<const float*>(data)};
 }
 
 Device Plan::device() const { return body_->options.device; }
+double Plan::device_seconds(int64_t run) const {
+  MIXOP_CHECK(body_->on_device, "plan: it has not run on a device");
+  return body_->on_device->seconds(run);
+}
+
 const MemoryReport& Plan::memory() const { return body_->report; }
 const std::vector<Slot>& Plan::slots() const { return body_->layout.slots; }
 size_t Plan::graph_nodes() const { return body_->on_device ? body_->on_device->graph_nodes() : 0; }

@@ -61,7 +61,7 @@ struct Slot {
 class Plan {
  public:
   /// Values in `outputs` are readable after run(); `effects` are nodes kept for what they write (see
-  /// OpDef::effect); effect nodes whose inputs are computed anyway (running statistics) are kept as well.
+  /// OpDef::effect); effect nodes whose inputs are computed anyway are kept as well.
   Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena> arena = nullptr,
        CompileOptions options = {});
   Plan(Plan&&) noexcept;
@@ -80,6 +80,8 @@ class Plan {
   double scalar(Value v) const;
   /// That of an earlier run: on a device one of the last DeviceRun::kHistory, elsewhere only the last.
   double scalar(Value v, int64_t run) const;
+  /// Seconds that a device worked on one of the last DeviceRun::kHistory runs, inputs included; waits for it.
+  double device_seconds(int64_t run) const;
 
   kernels::Device device() const;
   const MemoryReport& memory() const;

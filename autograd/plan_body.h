@@ -28,6 +28,7 @@ struct Plan::Body {
     std::vector<Place> in_places, out_places;
     kernels::Call call;
     std::string key;
+    std::string label;  ///< in a profiler's time line: "conv2d (depthwise) cells.0.edge.3..."
   };
 
   Graph graph;

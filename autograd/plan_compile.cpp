@@ -99,6 +99,7 @@ void Plan::Body::choose(Step& step, const char* op, std::span<const kernels::Imp
   look_up(options.tuned, false);
   step.list = list;
   step.impl = &kernels::choose(op, list, step.call, wish);
+  step.label = kernels::text(op, " (", step.impl->name, ") ", n.name);
 }
 
 void Plan::Body::measure() {

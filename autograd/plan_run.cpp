@@ -62,7 +62,7 @@ void Plan::Body::run_steps() {
     if (device() && timed) kernels::cuda::synchronize();
     const auto start = timed ? Clock::now() : Clock::time_point();
     if (device()) {
-      const kernels::cuda::ProfilerRange range(step.impl->name);
+      const kernels::cuda::ProfilerRange range(step.label.c_str());
       step.impl->run(step.call);
     } else {
       step.impl->run(step.call);

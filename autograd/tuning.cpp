@@ -186,17 +186,6 @@ void measure(Bench& bench, std::vector<Runner>& runners, TunedCall& call, const 
     if (!runners[i].samples.empty()) summarise(call.candidates[i], runners[i].samples);
 }
 
-void pick(TunedCall& call) {
-  const Candidate& fixed = call.candidates[call.fixed];
-  MIXOP_CHECK(fixed.failure.empty(), "tuning: ", fixed.impl, " of '", call.key, "' fails: ", fixed.failure);
-  size_t fastest = call.fixed;
-  for (size_t i = 0; i < call.candidates.size(); ++i)
-    if (call.candidates[i].failure.empty() && call.candidates[i].seconds < call.candidates[fastest].seconds)
-      fastest = i;
-  const Candidate& best = call.candidates[fastest];
-  call.best = fixed.seconds - best.seconds > std::max(fixed.spread, best.spread) ? fastest : call.fixed;
-}
-
 /// The implementations that accept, each name once: the first of a name is what a choice of that name means.
 std::vector<Runner> runners_of(const Plan::CallInfo& info) {
   std::vector<Runner> runners;
@@ -247,12 +236,23 @@ std::vector<TunedCall> tune(const std::vector<const Plan*>& plans, const TuningO
   for (Kind& kind : kinds) {
     Bench bench(kind.info, kind.device);
     measure(bench, kind.runners, kind.call, options);
-    pick(kind.call);
+    kind.call.best = best_of(kind.call);
     kind.runners.clear();  // captured graphs end before the memory they work on
     calls.push_back(std::move(kind.call));
     if (options.progress) options.progress(calls.back(), calls.size(), kinds.size());
   }
   return calls;
+}
+
+size_t best_of(const TunedCall& call) {
+  const Candidate& fixed = call.candidates[call.fixed];
+  MIXOP_CHECK(fixed.failure.empty(), "tuning: ", fixed.impl, " of '", call.key, "' fails: ", fixed.failure);
+  size_t fastest = call.fixed;
+  for (size_t i = 0; i < call.candidates.size(); ++i)
+    if (call.candidates[i].failure.empty() && call.candidates[i].seconds < call.candidates[fastest].seconds)
+      fastest = i;
+  const Candidate& best = call.candidates[fastest];
+  return fixed.seconds - best.seconds > std::max(fixed.spread, best.spread) ? fastest : call.fixed;
 }
 
 Choices best_choices(const std::vector<TunedCall>& calls) {

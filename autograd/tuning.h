@@ -27,6 +27,10 @@ struct TunedCall {
   size_t best = 0;   ///< differs from `fixed` only when it is faster by more than the spread of either
 };
 
+/// Which candidate TunedCall::best names, from the figures of all. Throws mixop::Error when the fixed choice
+/// failed.
+size_t best_of(const TunedCall& call);
+
 struct TuningOptions {
   int samples = 9;               ///< of each candidate, all taking turns
   double sample_seconds = 2e-3;  ///< a sample repeats quick calls until about this time has passed

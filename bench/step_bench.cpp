@@ -38,8 +38,9 @@ json extrapolate(const Options& o, const std::vector<double>& step_s, double eva
   const int64_t steps = 50 * ((25'000 + o.batch - 1) / o.batch);
   const double seconds = static_cast<double>(steps) * bench::mean(step_s);
   const double evaluations = static_cast<double>(steps) * evaluation_s;
-  std::printf("%-28s %.1f min for %ld steps, extrapolated from %zu; evaluating 25,000 images after each +%.1f min\n",
-              "50 epochs of this size", seconds / 60, long(steps), step_s.size(), evaluations / 60);
+  std::printf(
+      "%-28s %.1f min for %ld steps, extrapolated from %zu; +%.1f min to evaluate 25,000 images after each\n",
+      "50 epochs of this size", seconds / 60, long(steps), step_s.size(), evaluations / 60);
   return {{"epochs", 50},
           {"steps", steps},
           {"steps_s", seconds},
@@ -104,8 +105,8 @@ void compare(const Options& o, const json& peer, const bench::Timings& ours, jso
   const double theirs = peer["median_s"];
   const int digits = ours.digits;
   std::printf("%-28s step %.*f s (median of %d, %.*f to %.*f)  peak memory %.2f GB\n",
-              (o.peer + " " + o.variant).c_str(), digits, theirs, o.peer_steps, digits,
-              peer["min_s"].get<double>(), digits, peer["max_s"].get<double>(),
+              (o.peer + " " + o.variant).c_str(), digits, theirs, o.peer_steps, digits, peer["min_s"].get<double>(),
+              digits, peer["max_s"].get<double>(),
               peer[o.on_device() ? "peak_bytes" : "peak_rss_bytes"].get<double>() / 1e9);
   report["peer"] = peer;
   report["ratio"] = theirs / bench::median(ours.step);
@@ -163,7 +164,8 @@ int run(const Options& o) {
   getrusage(RUSAGE_SELF, &usage);
   const double median = bench::median(ours.step);
   ours.print("mixop");
-  std::printf("%-28s %.2f GB\n", o.on_device() ? "mixop host memory" : "mixop peak memory", static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
+  std::printf("%-28s %.2f GB\n", o.on_device() ? "mixop host memory" : "mixop peak memory",
+              static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
   report.update({{"channels", o.channels},
                  {"cells", o.cells},
                  {"batch", o.batch},

@@ -51,9 +51,7 @@ void measure_device(nas::DartsSearch& search, const nas::Batch& batch, int steps
   }
 }
 
-bool is_on_device(const nas::DartsSearch& search) {
-  return search.arch_plan().device() == kernels::Device::kCuda;
-}
+bool is_on_device(const nas::DartsSearch& search) { return search.arch_plan().device() == kernels::Device::kCuda; }
 
 void time_ops(const nas::DartsSearch& search, bool on) {
   for (const autograd::Plan* plan : {&search.arch_plan(), &search.weight_plan()})
@@ -117,6 +115,7 @@ double measure_evaluation(nas::DartsSearch& search, const nas::Batch& batch, int
 }
 
 size_t launches(const autograd::Plan& plan) {
+  if (const size_t captured = plan.graph_nodes()) return captured;
   return cuda::CapturedGraph([calls = plan.calls()] { run_calls(calls); }).nodes();
 }
 
@@ -149,7 +148,8 @@ void print_ops(nas::DartsSearch& search, const nas::Batch& batch, int steps) {
     std::printf("%-36s %6d %9.*f %9.1f %8.1f %8.1f %8.1f\n", name.c_str(), r.calls, on_device ? 3 : 1,
                 r.seconds * 1e3, r.flops / r.seconds / 1e9, 100 * r.flops / r.seconds / 1e9 / top.gflops,
                 r.traffic / r.seconds / 1e9, 100 * r.traffic / r.seconds / 1e9 / top.gbytes);
-  if (on_device) std::printf("each op was waited for, its time includes its launch; ceilings: %s\n", top.means.c_str());
+  if (on_device)
+    std::printf("each op was waited for, its time includes its launch; ceilings: %s\n", top.means.c_str());
   time_ops(search, false);
 }
 

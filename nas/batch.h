@@ -67,11 +67,16 @@ struct Score {
   double accuracy() const { return images ? correct / static_cast<double>(images) : 0; }
 };
 
-/// The numbers of one run of a plan, which may still be going on.
+/// The numbers of one run of a plan, which on a device may still be going on.
 struct PendingScore {
   const autograd::Plan* plan = nullptr;
   autograd::Value loss, correct;  ///< mean loss and count of a batch
   int64_t run = 0, images = 0;
+  double host_seconds = 0;  ///< of the call that began it: on the CPU the run itself
+  /// What the run took where it ran; waits for it.
+  double seconds() const {
+    return plan->device() == kernels::Device::kCpu ? host_seconds : plan->device_seconds(run);
+  }
   /// Waits for the run.
   Score get() const {
     return {plan->scalar(loss, run) * static_cast<double>(images), plan->scalar(correct, run), images};

@@ -3,6 +3,7 @@
 #include "autograd/ops/binary.h"
 #include "autograd/ops/copy.h"
 #include "autograd/ops/cross_entropy.h"
+#include "nas/ledger.h"
 
 namespace mixop::nas {
 
@@ -64,8 +65,10 @@ PendingScore NetworkTraining::run(std::map<int64_t, Step>& steps, const Batch& b
   const auto it = steps.find(batch.size);
   MIXOP_CHECK(it != steps.end(), "training: no plan was compiled for a batch of ", batch.size);
   Step& step = it->second;
+  const Stopwatch watch;
   feed(step.plan, batch);
-  return {&step.plan, step.loss, step.correct, step.plan.run(), batch.size};
+  const int64_t number = step.plan.run();
+  return {&step.plan, step.loss, step.correct, number, batch.size, watch.elapsed()};
 }
 
 double NetworkTraining::gradient_norm() const {

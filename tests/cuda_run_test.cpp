@@ -109,13 +109,22 @@ TEST_F(CudaRun, TooLittleMemoryIsSaidBeforeTheFirstStep) {
   EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
 }
 
-TEST_F(CudaRun, AMissingDeviceIsOneLine) {
+TEST_F(CudaRun, ADeviceThatWillNotDoIsOneLine) {
   if (!std::getenv("MIXOP_COMMAND")) GTEST_SKIP() << "only the emulated device can be taken away";
-  const Variable none("MIXOP_EMULATION_DEVICES", "0");
-  const Outcome o = run(kShort + Arguments{"--out", dir_ / "run"});
-  EXPECT_EQ(o.status, 1);
-  EXPECT_NE(o.err.find("no NVIDIA GPU was found"), std::string::npos) << o.err;
-  EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+  struct Trouble {
+    const char *variable, *value, *message;
+  };
+  for (const Trouble& t :
+       {Trouble{"MIXOP_EMULATION_DEVICES", "0", "no NVIDIA GPU was found"},
+        Trouble{"MIXOP_EMULATION_DRIVER", "0", "no NVIDIA driver is loaded"},
+        Trouble{"MIXOP_EMULATION_DRIVER", "12040", "supports CUDA 12.4, older than CUDA 13.0"},
+        Trouble{"MIXOP_EMULATION_CODE", "0", "no kernels for emulated (compute capability 9.0)"}}) {
+    const Variable set(t.variable, t.value);
+    const Outcome o = run(kShort + Arguments{"--out", dir_ / "run"});
+    EXPECT_EQ(o.status, 1);
+    EXPECT_NE(o.err.find(t.message), std::string::npos) << o.err;
+    EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+  }
 }
 
 TEST(DeviceOption, AWrongNumberOrWordIsOneLine) {

@@ -2,6 +2,7 @@
 // there is none they are skipped, and under emulation (emulated.<stem>) with the same kernel sources.
 #include <gtest/gtest.h>
 
+#include "autograd/ops/binary.h"
 #include "kernels/core/device.h"
 #include "tests/cases/all.h"
 #include "tests/support/runner.h"
@@ -16,7 +17,21 @@ class OnDevice : public testing::TestWithParam<Case> {
   }
 };
 
+/// Two instances of the case whose results are added up: every op that accumulates sets once and adds once, forward
+/// and backward.
+Case twice(const Case& c) {
+  Case two = c;
+  two.build = [build = c.build](autograd::Graph& g, const std::vector<autograd::Value>& in) {
+    std::vector<autograd::Value> sums = build(g, in);
+    const std::vector<autograd::Value> second = build(g, in);
+    for (size_t k = 0; k < sums.size(); ++k) sums[k] = autograd::sum(g, {sums[k], second[k]});
+    return sums;
+  };
+  return two;
+}
+
 TEST_P(OnDevice, Reference) { check_device(GetParam()); }
+TEST_P(OnDevice, Twice) { check_device(twice(GetParam())); }
 TEST_P(OnDevice, Bits) { check_device_bits(GetParam()); }
 
 std::string test_name(const testing::TestParamInfo<Case>& info) {

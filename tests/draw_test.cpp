@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 
+#include "kernels/core/check.h"
 #include "nas/genotypes_published.h"
 
 namespace mixop::nas {
@@ -142,7 +143,7 @@ TEST(DrawLayout, RandomCellsHaveNoCollision) {
   std::mt19937 random(7);
   for (int i = 0; i < 60; ++i) {
     const int nodes = 1 + i % 6;
-    check_layout(random_cell(random, nodes), "random cell " + std::to_string(i));
+    check_layout(random_cell(random, nodes), kernels::text("random cell ", i));
   }
 }
 
@@ -159,10 +160,10 @@ TEST(DrawSvg, EveryEdgeAndStateAppears) {
     for (const Edge& edge : genotype.normal.edges) {
       const auto same = std::count_if(genotype.normal.edges.begin(), genotype.normal.edges.end(),
                                       [&](const Edge& e) { return e.op == edge.op; });
-      EXPECT_EQ(count(svg, ">" + std::string(op_label(edge.op)) + "</text>"), static_cast<std::size_t>(same));
+      EXPECT_EQ(count(svg, kernels::text(">", op_label(edge.op), "</text>")), static_cast<std::size_t>(same));
     }
     for (int node = 0; node < genotype.normal.nodes(); ++node)
-      EXPECT_EQ(count(svg, ">" + std::to_string(node) + "</text>"), 1u);
+      EXPECT_EQ(count(svg, kernels::text(">", node, "</text>")), 1u);
     EXPECT_EQ(count(svg, "c<tspan"), 3u);
     // A line and an arrow head each.
     EXPECT_EQ(count(svg, "<path"), 2 * (genotype.normal.edges.size() + genotype.normal.concat.size()));

@@ -29,7 +29,10 @@ void check_gradient(const Graph& g, const Node& n) {
 }
 
 std::vector<TensorSpec> stats_shape(const Graph& g, const Node& n) {
-  check_inputs(g, n, 0, 1, 1, 1);
+  const size_t count = attrs_of(n).running ? 3 : 1;
+  check_inputs(g, n, 0, count, 1, count);
+  for (size_t i = 1; i < count; ++i)
+    MIXOP_CHECK(g.node(n.inputs[i]).store, "bn_stats: running statistics are written and must lie in a store");
   const TensorSpec& x = g.spec(n.inputs[0]);
   MIXOP_CHECK(x.shape.rank() >= 2 && x.shape.elements() > 0 && x.dtype != DType::kI32, "bn_stats: x ", x.shape,
               " must be a non-empty float tensor with channels last and at least one axis before them");
@@ -55,10 +58,6 @@ std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
   check_inputs(g, n, 1, vectors + attrs_of(n).scaled, 2, vectors);
   check_gradient(g, n);
   return {g.spec(n.inputs[1])};
-}
-std::vector<TensorSpec> running_shape(const Graph& g, const Node& n) {
-  check_inputs(g, n, 0, 4, 0, 4);
-  return {};
 }
 
 /// The complete gradient of batch normalisation: mean and rstd, when they come from x itself, carry none of their
@@ -118,12 +117,6 @@ const OpDef kBnGrad{.name = "bn_grad",
                     .cuda = kernels::bn_grad_cuda,
                     .flops = grad_flops,
                     .accumulates = true};
-const OpDef kBnRunning{.name = "bn_running",
-                       .shape = running_shape,
-                       .grad = nullptr,
-                       .cpu = kernels::bn_running_cpu,
-                       .cuda = kernels::bn_running_cuda,
-                       .effect = true};
 
 Value batch_norm(Graph& g, Value x, const BatchNorm& bn) {
   MIXOP_CHECK(x, "batch_norm: the input is missing");
@@ -136,13 +129,14 @@ Value batch_norm(Graph& g, Value x, const BatchNorm& bn) {
   attrs.momentum = bn.momentum;
   attrs.training = bn.training;
   attrs.affine = bool(bn.gamma);
-  attrs.count = g.shape(x).rows();
   Value mean = bn.running_mean, rstd;
   if (bn.training) {
-    const std::vector<Value> stats = g.add(kBnStats, {x}, attrs);
+    attrs.running = bool(bn.running_mean);
+    std::vector<Value> inputs = {x};
+    if (attrs.running) inputs.insert(inputs.end(), {bn.running_mean, bn.running_var});
+    const std::vector<Value> stats = g.add(kBnStats, inputs, attrs);
     mean = stats[0];
     rstd = stats[2];
-    if (bn.running_mean) g.add(kBnRunning, {stats[0], stats[1], bn.running_mean, bn.running_var}, attrs);
   } else {
     rstd = g.add(kBnRstd, {bn.running_var}, attrs)[0];
   }

@@ -7,7 +7,7 @@
 
 namespace mixop::autograd {
 
-extern const OpDef kBnStats, kBnRstd, kBnApply, kBnReduce, kBnGrad, kBnRunning;
+extern const OpDef kBnStats, kBnRstd, kBnApply, kBnReduce, kBnGrad;
 
 struct BatchNorm {
   Value gamma, beta;                  ///< [C], both or neither

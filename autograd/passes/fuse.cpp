@@ -1,7 +1,6 @@
-// Fused forms are names for composites. What is absorbed where:
-//   relu, batch norm  -> on load in conv2d, conv2d_wgrad; batch norm on load in mix, mix_weight_grad and
-//   relu_grad's mask relu_grad         -> the mask of the conv2d_dgrad that feeds it scale             -> the
-//   gradient operand of bn_reduce and bn_grad
+// Fused forms are names for composites. Relu and batch norm are absorbed on load by conv2d and conv2d_wgrad, batch
+// norm on load by mix, mix_weight_grad and the mask of relu_grad; relu_grad becomes the mask of the conv2d_dgrad
+// that feeds it; scale becomes the gradient operand of bn_reduce and bn_grad.
 #include <algorithm>
 
 #include "autograd/ops/batch_norm.h"

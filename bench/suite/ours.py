@@ -112,7 +112,7 @@ def parse_ops(report):
     for b in report["benchmarks"]:
         if b.get("run_type", "iteration") != "iteration" or b.get("error_occurred"):
             continue
-        prefix, name = b["name"].removesuffix("/real_time").split("/", 1)
+        prefix, name = re.sub(r"/(real|manual)_time$", "", b["name"]).split("/", 1)
         us = b["real_time"] * {"ns": 1e-3, "us": 1, "ms": 1e3, "s": 1e6}[b["time_unit"]]
         if prefix in ("cudnn", "cublas"):
             library[name] = {"library": prefix, "library_us": us}

@@ -15,8 +15,15 @@ struct State {
   cudaStream_t stream = nullptr;
 };
 State& state() {
-  static State s;
+  static State& s = *new State;  // never destroyed: static objects may own buffers that are released later
   return s;
+}
+
+/// What goes wrong in a kernel shows when the host waits for it.
+void check_wait(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  fail("CUDA: ", cudaGetErrorString(error), " (", cudaGetErrorName(error),
+       ") in work on the GPU; with CUDA_LAUNCH_BLOCKING=1 the message names the kernel");
 }
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
@@ -119,7 +126,7 @@ void* stream() {
   return state().stream;
 }
 
-void synchronize() { MIXOP_CUDA_CHECK(cudaStreamSynchronize(static_cast<cudaStream_t>(stream()))); }
+void synchronize() { check_wait(cudaStreamSynchronize(static_cast<cudaStream_t>(stream()))); }
 
 namespace {
 void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
@@ -150,7 +157,7 @@ Event::~Event() { (void)cudaEventDestroy(static_cast<cudaEvent_t>(event_)); }
 void Event::record() {
   MIXOP_CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(event_), static_cast<cudaStream_t>(stream())));
 }
-void Event::wait() const { MIXOP_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event_))); }
+void Event::wait() const { check_wait(cudaEventSynchronize(static_cast<cudaEvent_t>(event_))); }
 double Event::seconds_since(const Event& start) const {
   float ms = 0;
   MIXOP_CUDA_CHECK(
@@ -174,8 +181,8 @@ CapturedGraph::CapturedGraph(const std::function<void()>& work) {
   const cudaError_t counted = cudaGraphGetNodes(graph, nullptr, &nodes_);
   const cudaError_t made = cudaGraphInstantiate(&exec, graph, 0);
   (void)cudaGraphDestroy(graph);
-  MIXOP_CUDA_CHECK(counted);
-  MIXOP_CUDA_CHECK(made);
+  if (counted != cudaSuccess) fail_call("cudaGraphGetNodes", counted, __FILE__, __LINE__);
+  if (made != cudaSuccess) fail_call("cudaGraphInstantiate", made, __FILE__, __LINE__);
   graph_ = exec;
 }
 CapturedGraph::~CapturedGraph() { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph_)); }
@@ -210,6 +217,9 @@ void* allocate_pinned(size_t bytes) {
   MIXOP_CUDA_CHECK(error);
   return data;
 }
-void release_pinned(void* data) noexcept { (void)cudaFreeHost(data); }
+void release_pinned(void* data) noexcept {
+  (void)cudaStreamSynchronize(state().stream);  // copies from or to it may be under way
+  (void)cudaFreeHost(data);
+}
 
 }  // namespace mixop::kernels::cuda

@@ -297,7 +297,10 @@ HWY_EXPORT(ReduceRun);
 HWY_EXPORT(GradRun);
 namespace {
 
-void stats(const Call& call) { HWY_DYNAMIC_DISPATCH(StatsRun)(call); }
+void stats(const Call& call) {
+  HWY_DYNAMIC_DISPATCH(StatsRun)(call);
+  move_running<float>(call);
+}
 void apply(const Call& call) { HWY_DYNAMIC_DISPATCH(ApplyRun)(call); }
 void reduce(const Call& call) { HWY_DYNAMIC_DISPATCH(ReduceRun)(call); }
 void grad(const Call& call) { HWY_DYNAMIC_DISPATCH(GradRun)(call); }
@@ -315,7 +318,6 @@ MIXOP_REF(rstd_ref)
 MIXOP_REF(apply_ref)
 MIXOP_REF(reduce_ref)
 MIXOP_REF(grad_ref)
-MIXOP_REF(running_ref)
 #undef MIXOP_REF
 
 constexpr Impl kStats[] = {{"rows", all_float32, stats, partials_bytes}, {"ref", any, stats_ref}};
@@ -323,7 +325,6 @@ constexpr Impl kRstd[] = {{"ref", any, rstd_ref}};
 constexpr Impl kApply[] = {{"rows", all_float32, apply, apply_bytes}, {"ref", any, apply_ref}};
 constexpr Impl kReduce[] = {{"rows", all_float32, reduce, reduce_bytes}, {"ref", any, reduce_ref}};
 constexpr Impl kGrad[] = {{"rows", all_float32, grad, grad_bytes}, {"ref", any, grad_ref}};
-constexpr Impl kRunning[] = {{"ref", any, running_ref}};
 }  // namespace
 
 std::span<const Impl> bn_stats_cpu() { return kStats; }
@@ -331,6 +332,5 @@ std::span<const Impl> bn_rstd_cpu() { return kRstd; }
 std::span<const Impl> bn_apply_cpu() { return kApply; }
 std::span<const Impl> bn_reduce_cpu() { return kReduce; }
 std::span<const Impl> bn_grad_cpu() { return kGrad; }
-std::span<const Impl> bn_running_cpu() { return kRunning; }
 }  // namespace mixop::kernels
 #endif

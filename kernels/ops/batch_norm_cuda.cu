@@ -78,11 +78,17 @@ __global__ void __launch_bounds__(kColumnThreads)
   store_partials(k, sums, partials);
 }
 
+/// Running statistics that follow: running = (1 - momentum) * running + momentum * new, the variance unbiased.
+struct Running {
+  float *mean = nullptr, *var = nullptr;
+  double momentum = 0, unbiased = 1;
+};
+
 /// mean = k + S / M, var = (Q - S^2 / M) / M, rstd = 1 / sqrt(var + eps) of the sums S, Q above: a warp owns a
-/// channel.
+/// channel, and moves its running statistics.
 __global__ void __launch_bounds__(kMergeThreads)
     bn_stats_merge(const double* __restrict__ partials, const float* __restrict__ x, int blocks, int channels,
-                   double rows, double eps, float* __restrict__ mean, float* __restrict__ var,
+                   double rows, double eps, Running running, float* __restrict__ mean, float* __restrict__ var,
                    float* __restrict__ rstd) {
   const int c = merged_channel();
   if (c >= channels) return;
@@ -90,9 +96,14 @@ __global__ void __launch_bounds__(kMergeThreads)
   if (threadIdx.x % kWarp != 0) return;
   double v = (sums.second - sums.first * (sums.first / rows)) / rows;
   if (v < 0) v = 0;
-  mean[c] = static_cast<float>(x[c] + sums.first / rows);
-  var[c] = static_cast<float>(v);
+  const float m = static_cast<float>(x[c] + sums.first / rows), biased = static_cast<float>(v);
+  mean[c] = m;
+  var[c] = biased;
   rstd[c] = static_cast<float>(1 / sqrt(v + eps));
+  if (!running.mean) return;
+  const double keep = 1 - running.momentum;
+  running.mean[c] = static_cast<float>(keep * running.mean[c] + running.momentum * m);
+  running.var[c] = static_cast<float>(keep * running.var[c] + running.momentum * running.unbiased * biased);
 }
 
 /// sum dy, sum dy * (x - mean): a thread owns some rows of its channels.
@@ -213,16 +224,6 @@ __global__ void bn_rstd(const float* __restrict__ var, int channels, double eps,
   if (c < channels) rstd[c] = static_cast<float>(1 / sqrt(var[c] + eps));
 }
 
-/// running = (1 - momentum) * running + momentum * new, with the unbiased variance: a thread owns a channel.
-__global__ void bn_running(const float* __restrict__ mean, const float* __restrict__ var, int channels,
-                           double momentum, double unbiased, float* __restrict__ running_mean,
-                           float* __restrict__ running_var) {
-  const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (c >= channels) return;
-  running_mean[c] = static_cast<float>((1 - momentum) * running_mean[c] + momentum * mean[c]);
-  running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * unbiased * var[c]);
-}
-
 Columns sum_columns(const View& x, int width) { return {x.rows(), x.last(), width, kSumTile, kMostPartials}; }
 Columns columns(const View& x, int width) { return {x.rows(), x.last(), width, kTile, kMostBlocks}; }
 
@@ -242,13 +243,16 @@ const float* scale_of(const Call& call) {
 
 void stats(const Call& call) {
   const View& x = call.in[0];
+  const auto& a = call.attr<BatchNormAttrs>();
+  Running running;
+  if (a.running) running = {call.in[1].as<float>(), call.in[2].as<float>(), a.momentum, unbiased_factor(x.rows())};
   double* partials = call.exec->scratch<double>();
   with_width(aligned4(x), [&]<int kWidth>() {
     const Columns k = sum_columns(x, kWidth);
     launch(*call.exec, "bn_stats_partial", bn_stats_partial<kWidth>, k.grid, kColumnThreads, 0, k, x.as<float>(),
            x.ld, partials);
     launch(*call.exec, "bn_stats_merge", bn_stats_merge, merge_grid(k.channels), kMergeThreads, 0, partials,
-           x.as<float>(), k.grid.x, k.channels, x.rows(), call.attr<BatchNormAttrs>().eps, call.out[0].as<float>(),
+           x.as<float>(), k.grid.x, k.channels, x.rows(), a.eps, running, call.out[0].as<float>(),
            call.out[1].as<float>(), call.out[2].as<float>());
   });
 }
@@ -300,21 +304,11 @@ void rstd(const Call& call) {
          var.last(), call.attr<BatchNormAttrs>().eps, call.out[0].as<float>());
 }
 
-void running(const Call& call) {
-  const auto& a = call.attr<BatchNormAttrs>();
-  const double unbiased = a.count > 1 ? static_cast<double>(a.count) / static_cast<double>(a.count - 1) : 1;
-  const int64_t channels = call.in[0].last();
-  launch(*call.exec, "bn_running", bn_running, grid_for(channels, kMergeThreads), kMergeThreads, 0,
-         call.in[0].as<float>(), call.in[1].as<float>(), channels, a.momentum, unbiased, call.in[2].as<float>(),
-         call.in[3].as<float>());
-}
-
 constexpr Impl kStats[] = {{"columns", all_float32, stats, partials_bytes}};
 constexpr Impl kRstd[] = {{"plain", all_float32, rstd}};
 constexpr Impl kApply[] = {{"columns", all_float32, apply}};
 constexpr Impl kReduce[] = {{"columns", all_float32, reduce, partials_bytes}};
 constexpr Impl kGrad[] = {{"columns", all_float32, grad}};
-constexpr Impl kRunning[] = {{"plain", all_float32, running}};
 }  // namespace
 
 std::span<const Impl> bn_stats_cuda() { return kStats; }
@@ -322,5 +316,4 @@ std::span<const Impl> bn_rstd_cuda() { return kRstd; }
 std::span<const Impl> bn_apply_cuda() { return kApply; }
 std::span<const Impl> bn_reduce_cuda() { return kReduce; }
 std::span<const Impl> bn_grad_cuda() { return kGrad; }
-std::span<const Impl> bn_running_cuda() { return kRunning; }
 }  // namespace mixop::kernels

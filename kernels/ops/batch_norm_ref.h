@@ -8,6 +8,19 @@
 
 namespace mixop::kernels {
 
+/// Moves the running statistics of a bn_stats call, if it has any, towards those that it has computed.
+template <class T>
+void move_running(const Call& call) {
+  const auto& a = call.attr<BatchNormAttrs>();
+  if (!a.running) return;
+  const double unbiased = unbiased_factor(call.in[0].rows());
+  for (int64_t c = 0; c < call.in[0].last(); ++c) {
+    T &mean = call.in[1].as<T>()[c], &var = call.in[2].as<T>()[c];
+    mean = static_cast<T>((1 - a.momentum) * mean + a.momentum * call.out[0].as<T>()[c]);
+    var = static_cast<T>((1 - a.momentum) * var + a.momentum * unbiased * call.out[1].as<T>()[c]);
+  }
+}
+
 template <class T>
 void bn_stats_ref(const Call& call) {
   const View& x = call.in[0];
@@ -23,6 +36,7 @@ void bn_stats_ref(const Call& call) {
     call.out[1].as<T>()[c] = static_cast<T>(squares / rows);
     call.out[2].as<T>()[c] = static_cast<T>(1 / std::sqrt(squares / rows + eps));
   }
+  move_running<T>(call);
 }
 
 template <class T>
@@ -74,17 +88,6 @@ void bn_grad_ref(const Call& call) {
       T& out = dx.as<T>()[r * dx.ld + c];
       out = dx.write == Write::kAdd ? out + g : g;
     }
-}
-
-template <class T>
-void bn_running_ref(const Call& call) {
-  const auto& a = call.attr<BatchNormAttrs>();
-  const double unbiased = a.count > 1 ? static_cast<double>(a.count) / (a.count - 1) : 1;
-  for (int64_t c = 0; c < call.in[0].last(); ++c) {
-    T &mean = call.in[2].as<T>()[c], &var = call.in[3].as<T>()[c];
-    mean = static_cast<T>((1 - a.momentum) * mean + a.momentum * call.in[0].as<T>()[c]);
-    var = static_cast<T>((1 - a.momentum) * var + a.momentum * unbiased * call.in[1].as<T>()[c]);
-  }
 }
 
 }  // namespace mixop::kernels

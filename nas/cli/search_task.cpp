@@ -81,21 +81,15 @@ std::vector<std::pair<std::string, datasets::Loader*>> SearchTask::loaders() {
 
 void SearchTask::step(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
   const datasets::Batch& valid = next(*valid_loader_, ledger);
-  nas::Stopwatch watch;
-  queue_.add(0, search_->begin_arch_step(view(valid)), scores);
-  book(ledger, nas::Phase::kArchStep, arch_cost_.at(valid.size), watch.lap());
+  queue_.add(search_->begin_arch_step(view(valid)), 0, nas::Phase::kArchStep, arch_cost_.at(valid.size), scores,
+             ledger);
 
   const datasets::Batch& train = next(*train_loader_, ledger);
-  watch.lap();
-  queue_.add(1, search_->begin_weight_step(view(train)), scores);
-  book(ledger, nas::Phase::kWeightStep, weight_cost_.at(train.size), watch.lap());
+  queue_.add(search_->begin_weight_step(view(train)), 1, nas::Phase::kWeightStep, weight_cost_.at(train.size),
+             scores, ledger);
 }
 
-void SearchTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
-  nas::Stopwatch watch;
-  queue_.settle(scores);
-  ledger.add(nas::Phase::kWeightStep, {.seconds = watch.lap()});
-}
+void SearchTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) { queue_.settle(scores, ledger); }
 
 autograd::Choices SearchTask::choices() const {
   autograd::Choices all;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nas/cli/run_data.h"
 
 namespace mixop::cli {
@@ -23,13 +25,31 @@ void book(nas::Ledger& ledger, nas::Phase phase, nas::Cost cost, double seconds)
   ledger.add(phase, cost);
 }
 
-void ScoreQueue::add(size_t phase, const nas::PendingScore& score, std::vector<nas::Score>& scores) {
-  waiting_.emplace_back(phase, score);
-  if (score.plan->device() == kernels::Device::kCpu || waiting_.size() >= kMost) settle(scores);
+void ScoreQueue::add(const nas::PendingScore& score, size_t index, nas::Phase phase, const nas::Cost& cost,
+                     std::vector<nas::Score>& scores, nas::Ledger& ledger) {
+  if (waiting_.empty()) {
+    since_first_.lap();
+    data_before_ = ledger.at(nas::Phase::kData).seconds;
+  }
+  ledger.add(phase, cost);
+  waiting_.push_back({score, index, phase});
+  if (score.plan->device() == kernels::Device::kCpu || waiting_.size() >= kMost) settle(scores, ledger);
 }
 
-void ScoreQueue::settle(std::vector<nas::Score>& scores) {
-  for (const auto& [phase, score] : waiting_) scores[phase] += score.get();
+void ScoreQueue::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
+  if (waiting_.empty()) return;
+  double busy = 0;
+  for (const Waiting& w : waiting_) {
+    scores[w.index] += w.score.get();
+    const double seconds = w.score.seconds();
+    ledger.add(w.phase, {.seconds = seconds});
+    busy += seconds;
+  }
+  // What the host waited for data while the device worked is booked as work, not twice.
+  const double waited = ledger.at(nas::Phase::kData).seconds - data_before_;
+  const double twice = std::clamp(busy + waited - since_first_.lap(), 0.0, waited);
+  if (waiting_.front().score.plan->device() != kernels::Device::kCpu)
+    ledger.add(nas::Phase::kData, {.seconds = -twice});
   waiting_.clear();
 }
 

@@ -31,13 +31,22 @@ class ScoreQueue {
   /// On a device the host looks at numbers every so many steps only.
   static constexpr size_t kMost = 32;
 
-  /// Waits for none when there is room, for all when there is not.
-  void add(size_t phase, const nas::PendingScore& score, std::vector<nas::Score>& scores);
-  /// Waits for all.
-  void settle(std::vector<nas::Score>& scores);
+  /// Books the counts of a step at once. Waits for none when there is room, for all when there is not. `index` is
+  /// that of the phase's score.
+  void add(const nas::PendingScore& score, size_t index, nas::Phase phase, const nas::Cost& cost,
+           std::vector<nas::Score>& scores, nas::Ledger& ledger);
+  /// Waits for all and books their seconds.
+  void settle(std::vector<nas::Score>& scores, nas::Ledger& ledger);
 
  private:
-  std::vector<std::pair<size_t, nas::PendingScore>> waiting_;
+  struct Waiting {
+    nas::PendingScore score;
+    size_t index;
+    nas::Phase phase;
+  };
+  std::vector<Waiting> waiting_;
+  nas::Stopwatch since_first_;
+  double data_before_ = 0;
 };
 
 /// The tensors of a store move through checkpoints as a whole; what else a task remembers goes through state().

@@ -74,16 +74,11 @@ std::vector<std::pair<std::string, datasets::Loader*>> TrainTask::loaders() {
 
 void TrainTask::step(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
   const datasets::Batch& batch = next(*train_loader_, ledger);
-  nas::Stopwatch watch;
-  queue_.add(0, training_->begin_step(view(batch)), scores);
-  book(ledger, nas::Phase::kWeightStep, train_cost_.at(batch.size), watch.lap());
+  queue_.add(training_->begin_step(view(batch)), 0, nas::Phase::kWeightStep, train_cost_.at(batch.size), scores,
+             ledger);
 }
 
-void TrainTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
-  nas::Stopwatch watch;
-  queue_.settle(scores);
-  ledger.add(nas::Phase::kWeightStep, {.seconds = watch.lap()});
-}
+void TrainTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) { queue_.settle(scores, ledger); }
 
 autograd::Choices TrainTask::choices() const {
   autograd::Choices all;

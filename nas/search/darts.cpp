@@ -2,6 +2,7 @@
 
 #include "autograd/ops/cross_entropy.h"
 #include "nas/decode.h"
+#include "nas/ledger.h"
 
 namespace mixop::nas {
 
@@ -51,8 +52,10 @@ PendingScore DartsSearch::run(std::map<int64_t, Step>& steps, const Batch& batch
   const auto it = steps.find(batch.size);
   MIXOP_CHECK(it != steps.end(), "search: no plan was compiled for a batch of ", batch.size);
   Step& step = it->second;
+  const Stopwatch watch;
   feed(step.plan, batch);
-  return {&step.plan, step.loss, step.correct, step.plan.run(), batch.size};
+  const int64_t number = step.plan.run();
+  return {&step.plan, step.loss, step.correct, number, batch.size, watch.elapsed()};
 }
 
 PendingScore DartsSearch::begin_weight_step(const Batch& train) { return last_weight_step_ = run(weight_, train); }

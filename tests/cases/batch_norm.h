@@ -52,6 +52,15 @@ inline std::vector<Case> batch_norm_cases() {
                        return Values{autograd::batch_norm(g, in[0], bn)};
                      }});
   }
+  // So many rows that a thread of any kernel walks over several tiles of them.
+  cases.push_back({"batch_norm of many rows",
+                   {{"x", {3, 419, 419, 1}}, {"gamma", {1}}, {"beta", {1}}},
+                   [](Graph& g, const Values& in) {
+                     BatchNorm bn;
+                     bn.gamma = in[1];
+                     bn.beta = in[2];
+                     return Values{autograd::batch_norm(g, in[0], bn)};
+                   }});
   // The results are slices of one wider tensor, and the gradient of one arrives scaled.
   for (const int64_t c : {4, 16, 17})
     cases.push_back({kernels::text("batch_norm of slices, channels ", c),

@@ -35,6 +35,13 @@ inline std::vector<Case> concat_cases() {
                        return Values{autograd::pack(g, {in[0], in[1], in[0]})};
                      }});
   }
+  // Several elements a thread.
+  cases.push_back({"concat and slice of many elements",
+                   {{"a", {1031, 1021}}, {"b", {2, 1021}}},
+                   [](Graph& g, const Values& in) {
+                     const Value y = autograd::concat(g, in, 0);
+                     return Values{y, autograd::slice_axis(g, y, 0, 1, 1030)};
+                   }});
   return cases;
 }
 

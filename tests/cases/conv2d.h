@@ -3,8 +3,10 @@
 // that are channel slices; an input whose gradient is a sum.
 #pragma once
 
+#include "autograd/ops/batch_norm.h"
 #include "autograd/ops/concat.h"
 #include "autograd/ops/conv2d.h"
+#include "autograd/ops/unary.h"
 #include "tests/support/case.h"
 
 namespace mixop::test {
@@ -52,6 +54,8 @@ inline std::vector<Case> depthwise_cases() {
   add({1, 40, 5, 16}, square_kernel(3, 1, 1, 16));
   add({33, 20, 4, 8}, square_kernel(5, 1, 1, 8));
   add({2, 1, 1, 16}, square_kernel(5, 1, 2, 16));
+  add({80, 4, 4, 108}, square_kernel(3, 1, 1, 108));  // several tiles a block
+  add({1, 601, 583, 3}, square_kernel(3, 1, 1, 3));   // several elements a thread
   add({1, 11, 12, 16}, {.kernel = {7, 7}, .pad_begin = {3, 3}, .pad_end = {3, 3}, .groups = 16});
   add({1, 7, 8, 16}, {.kernel = {1, 3}, .pad_begin = {0, 1}, .pad_end = {0, 1}, .groups = 16});
   add({1, 7, 8, 8}, {.kernel = {3, 1}, .stride = {1, 2}, .pad_begin = {2, 0}, .pad_end = {0, 1}, .groups = 8});
@@ -73,6 +77,8 @@ inline std::vector<Case> dense_cases() {
   for (const int64_t pixels : {1, 11, 12, 13, 47, 48, 49, 192, 193}) add({1, 1, pixels, 8}, 8, {});
   add({16, 32, 33, 4}, 4, {});  // several blocks a task
   add({9, 16, 25, 4}, 8, square_kernel(3, 1, 1));
+  add({1, 128, 128, 32}, 36, {});                          // several pixels a thread
+  add({1, 24, 24, 256}, 256, square_kernel(3, 1, 1, 32));  // a weight gradient in several steps
   // The two halves of a factorized reduction; the second sees x[1:,1:].
   for (const int64_t size : {4, 5}) {
     add({2, size, size, 16}, 8, {.stride = {2, 2}});
@@ -92,12 +98,49 @@ inline std::vector<Case> dense_cases() {
   return cases;
 }
 
+/// The same of a transformed x: fusion applies the transform on load, and with relu masks the gradient of x.
+inline Case transformed(const Case& c, bool norm, bool affine, bool relu) {
+  Case t = c;
+  t.name += kernels::text(norm ? " normed" : "", affine ? " affine" : "", relu ? " rectified" : "");
+  const kernels::Shape channels{c.inputs[0].shape.last()};
+  if (affine) t.inputs.insert(t.inputs.end(), {{"gamma", channels}, {"beta", channels}});
+  t.build = [=](autograd::Graph& g, std::vector<autograd::Value> in) {
+    autograd::BatchNorm bn;
+    if (affine) bn.gamma = in[2], bn.beta = in[3];
+    if (norm) in[0] = autograd::batch_norm(g, in[0], bn);
+    if (relu) in[0] = autograd::relu(g, in[0]);
+    return c.build(g, in);
+  };
+  return t;
+}
+
+inline std::vector<Case> transformed_cases() {
+  std::vector<Case> cases;
+  const auto add = [&](const kernels::Shape& x, int64_t k, const kernels::Conv2dAttrs& a) {
+    const Case c = conv2d_case(x, k, a);
+    for (const bool norm : {false, true})
+      for (const bool relu : {false, true})
+        if (norm || relu) cases.push_back(transformed(c, norm, false, relu));
+    cases.push_back(transformed(c, true, true, true));
+  };
+  for (const int64_t c : {3, 16, 36}) {
+    for (const int stride : {1, 2}) add({2, 6, 7, c}, c, square_kernel(3, stride, 1, c));
+    add({2, 6, 7, c}, c, square_kernel(5, 1, 2, c));
+    add({2, 6, 7, c}, 20, {});
+    add({2, 6, 7, c}, 17, square_kernel(3, 1, 1));
+    add({2, 6, 7, c}, 2 * c, square_kernel(3, 1, 1, c));  // two outputs a channel
+  }
+  add({2, 6, 7, 16}, 12, square_kernel(3, 2, 1, 2));
+  return cases;
+}
+
 inline std::vector<Case> conv2d_cases() {
   using autograd::Graph;
   using autograd::Value;
   using Values = std::vector<Value>;
   std::vector<Case> cases = depthwise_cases();
   for (Case& c : dense_cases()) cases.push_back(std::move(c));
+  for (Case& c : transformed_cases()) cases.push_back(std::move(c));
   // x is a channel slice, the results join a wider tensor, and the gradients of the slice are summed.
   for (const int64_t c : {4, 16, 33}) {
     cases.push_back({kernels::text("conv2d of ", c, " channels of a wider tensor"),

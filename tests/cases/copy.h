@@ -11,8 +11,15 @@ inline std::vector<Case> copy_cases() {
   using autograd::Graph;
   using autograd::Value;
   std::vector<Case> cases;
-  for (const kernels::Shape& s :
-       {kernels::Shape{1}, {17}, {3, 1}, {5, 16}, {2, 3, 33}, {2, 7, 7, 36}, {2, 1, 3, 1, 4}, {8, 32, 32, 16}}) {
+  for (const kernels::Shape& s : {kernels::Shape{1},
+                                  {17},
+                                  {3, 1},
+                                  {5, 16},
+                                  {2, 3, 33},
+                                  {2, 7, 7, 36},
+                                  {2, 1, 3, 1, 4},
+                                  {8, 32, 32, 16},
+                                  {1031, 1021}}) {
     cases.push_back({kernels::text("copy", s), {{"x", s}}, [](Graph& g, const std::vector<Value>& in) {
                        return std::vector{autograd::copy(g, in[0])};
                      }});

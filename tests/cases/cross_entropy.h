@@ -15,7 +15,7 @@ inline std::vector<Case> cross_entropy_cases() {
   constexpr std::pair<const char*, Reduction> kReductions[] = {
       {"none", Reduction::kNone}, {"mean", Reduction::kMean}, {"sum", Reduction::kSum}};
   std::vector<Case> cases;
-  for (const auto& [n, classes] : {std::pair{1, 1}, {1, 10}, {64, 10}, {7, 17}, {40, 100}, {5, 1000}}) {
+  for (const auto& [n, classes] : {std::pair{1, 1}, {1, 10}, {64, 10}, {7, 17}, {40, 100}, {5, 1000}, {3, 1300}}) {
     const CaseInput logits{"logits", {n, classes}};
     const CaseInput labels{"labels", {n}, Fill::kLabels, false, classes};
     for (const auto& [name, reduction] : kReductions) {

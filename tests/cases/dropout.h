@@ -39,6 +39,12 @@ inline std::vector<Case> dropout_cases() {
                                      autograd::drop_path(g, in[0], 0.5, 1, 4, in[1])};
                      }});
   }
+  // Several elements a thread.
+  cases.push_back(
+      {"dropout and drop_path of many elements", {{"x", {1031, 1021}}, counter}, [](Graph& g, const Values& in) {
+         return Values{autograd::dropout(g, in[0], 0.6, 1, 2, in[1]),
+                       autograd::drop_path(g, in[0], 0.5, 1, 4, in[1])};
+       }});
   // One mask number a sample, a row of 3 apart.
   cases.push_back({"apply_mask of a slice",
                    {{"x", {7, 3, 2, 5}}, {"masks", {7, 1, 1, 3}, Fill::kMask, false}},

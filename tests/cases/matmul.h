@@ -27,6 +27,7 @@ inline std::vector<Case> matmul_cases() {
       add(97, 33, 16, ta, tb);
       add(12, 32, 513, ta, tb);
       add(3, 10, 1025, ta, tb);  // depth in two parts
+      add(4033, 33, 33, ta, tb);
     }
   }
   for (const int64_t size : {4, 8, 15, 16, 31, 32, 36, 64, 108, 129}) add(5, size, size, false, true);

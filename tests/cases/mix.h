@@ -5,6 +5,7 @@
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/concat.h"
 #include "autograd/ops/mix.h"
+#include "autograd/ops/reduce.h"
 #include "autograd/ops/unary.h"
 #include "tests/support/case.h"
 
@@ -60,6 +61,16 @@ inline std::vector<Case> mix_cases() {
   cases.push_back(mix_case({2, 5, 5, 8}, {3}, 7, false));        // elements used more than once
   cases.push_back(mix_case({2, 5, 5, 8}, {2, 2, 3}, 4, false));  // some without a term
   cases.push_back(mix_case({2, 5, 5, 8}, {1}, 1, false));
+  cases.push_back(mix_case({16, 64, 64, 16}, {3}, 2, true));  // several rows a thread
+  cases.push_back(mix_case({5, 52433}, {3}, 2, false));       // fewer than that
+  // And several tiles a block; all terms of the table's gradient are positive, so that none can hide in the sum.
+  const CaseInput many{.name = "z0", .shape = {16, 64, 64, 17}, .fill = CaseInput::Fill::kPositive};
+  CaseInput more = many;
+  more.name = "z1";
+  cases.push_back({"mean of a mix of many elements", {{"table", {3}}, many, more}, [](Graph& g, const Values& in) {
+                     return Values{autograd::reduce_mean(g, autograd::mix(g, in[0], {{0, in[1]}, {2, in[2]}}),
+                                                         {0, 1, 2, 3}, false)};
+                   }});
   for (const int64_t c : {4, 16, 17})
     cases.push_back({kernels::text("mixes side by side, channels ", c),
                      {{"table", {2, 2}}, {"a", {2, 4, 5, c}}, {"b", {2, 4, 5, c}}},

@@ -11,7 +11,7 @@ inline std::vector<Case> optim_cases() {
   using autograd::Graph;
   using autograd::Value;
   std::vector<Case> cases;
-  for (const int64_t n : {1, 15, 16, 17, 16383, 16384, 16385, 100003}) {
+  for (const int64_t n : {1, 15, 16, 17, 16383, 16384, 16385, 100003, 1100003}) {
     cases.push_back(
         {kernels::text("grad_norm [", n, "]"),
          {{"x", {n}, CaseInput::Fill::kNormal, false}},

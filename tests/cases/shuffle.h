@@ -22,6 +22,9 @@ inline std::vector<Case> shuffle_cases() {
            }});
     }
   }
+  cases.push_back({"channel_shuffle of many rows", {{"x", {30001, 35}}}, [](Graph& g, const Values& in) {
+                     return Values{autograd::channel_shuffle(g, in[0], 5)};
+                   }});
   // A slice is shuffled into a slice; the gradient is added to another.
   cases.push_back({"channel_shuffle of a slice", {{"x", {3, 20}}}, [](Graph& g, const Values& in) {
                      const Value part = autograd::slice(g, in[0], 5, 12);

@@ -13,8 +13,9 @@ inline std::vector<Case> softmax_cases() {
   using autograd::Value;
   using kernels::Shape;
   using Values = std::vector<Value>;
-  std::vector<std::pair<Shape, int>> problems = {{{1}, 0},    {{33}, -1},    {{14, 8}, -1},  {{14, 8}, 0},
-                                                 {{3, 1}, 1}, {{64, 10}, 1}, {{5, 1000}, 1}, {{9, 300}, 0}};
+  std::vector<std::pair<Shape, int>> problems = {{{1}, 0},       {{33}, -1},    {{14, 8}, -1},  {{14, 8}, 0},
+                                                 {{3, 1}, 1},    {{64, 10}, 1}, {{5, 1000}, 1}, {{9, 300}, 0},
+                                                 {{3, 1300}, 1}, {{1030, 2}, 0}};
   for (int axis = 0; axis < 5; ++axis) problems.push_back({{2, 3, 4, 5, 6}, axis});
   std::vector<Case> cases;
   for (const auto& [shape, axis] : problems) {

@@ -20,7 +20,7 @@ inline std::vector<Case> unary_cases() {
       // Scaled, so that the bends at 3 and 6 are passed as well.
       cases.push_back({kernels::text(name, s), {{"x", s}}, [name](Graph& g, const Values& in) {
                          const Value wide = autograd::sum(g, {in[0], in[0], in[0]});
-                         return Values{autograd::activation(g, wide, name)};
+                         return Values{autograd::activation(g, wide, name), autograd::activation(g, in[0], name)};
                        }});
     }
   }

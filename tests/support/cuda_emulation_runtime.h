@@ -107,6 +107,11 @@ inline int device_count = 1;
 /// 0 makes a machine without a device.
 inline void set_devices(int count) { device_count = count; }
 
+/// What the driver supports, as cudaDriverGetVersion() tells it; below 13000 it is too old for this runtime.
+inline int driver_version = 13000;
+/// False makes a device for which a build has no code.
+inline bool has_code = true;
+
 inline cudaError_t last_error = cudaSuccess;
 inline cudaError_t note(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -168,6 +173,7 @@ inline cudaError_t check_launch(const LaunchShape& s) {
   const bool threads = b.x >= 1 && b.y >= 1 && b.z >= 1 && b.x <= 1024 && b.y <= 1024 && b.z <= 64 &&
                        uint64_t{b.x} * b.y * b.z <= kMaxThreads;
   const bool blocks = g.x >= 1 && g.y >= 1 && g.z >= 1 && g.x <= 0x7FFFFFFF && g.y <= 65535 && g.z <= 65535;
+  if (!has_code) return cudaErrorNoKernelImageForDevice;
   if (!threads || !blocks) return cudaErrorInvalidConfiguration;
   return s.dynamic_bytes <= kSharedLimit ? cudaSuccess : cudaErrorInvalidValue;
 }

@@ -82,10 +82,6 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
   return s;
 }
 
-/// The names of all implementations in kernels/ops/*_cuda.cu, see check_device().
-constexpr const char* kDeviceImplementations[] = {"depthwise", "pointwise", "implicit_gemm",
-                                                  "direct",    "plain",     "tiled"};
-
 CompileOptions pinned() { return {.mode = CompileOptions::Mode::kPinned}; }
 
 }  // namespace
@@ -221,8 +217,12 @@ void check_device(const Case& c) {
     return choices;
   };
   const autograd::Choices fixed = chosen();
+  std::set<std::string> names;
+  const CaseProgram program(c, DType::kF32, options);
+  for (const Plan::CallInfo& call : program.plan().calls())
+    for (const kernels::Impl& impl : call.list) names.insert(impl.name);
   std::set<autograd::Choices> seen = {fixed};
-  for (const char* name : kDeviceImplementations) {
+  for (const std::string& name : names) {
     auto wishes = std::make_shared<autograd::Choices>(fixed);
     for (auto& [key, impl] : *wishes) impl = name;
     options.tuned = wishes;

@@ -52,6 +52,7 @@ struct cudaDeviceProp {
 
 inline cudaError_t cudaGetDeviceCount(int* count) {
   *count = mixop::emulation::device_count;
+  if (mixop::emulation::driver_version < 13000) return mixop::emulation::note(cudaErrorInsufficientDriver);
   return mixop::emulation::note(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 inline cudaError_t cudaSetDevice(int device) {
@@ -107,7 +108,9 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
   }
   return cudaSuccess;
 }
-inline cudaError_t cudaDriverGetVersion(int* version) { return *version = 13000, cudaSuccess; }
+inline cudaError_t cudaDriverGetVersion(int* version) {
+  return *version = mixop::emulation::driver_version, cudaSuccess;
+}
 inline cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaDeviceSynchronize() { return mixop::emulation::refuse_in_capture(); }
 
