@@ -66,15 +66,20 @@ void open_device(int index) {
   exec.stream = stream;
   int* out = nullptr;
   MIXOP_CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&out), sizeof *out));
+  std::string trouble;
   try {
     launch(exec, "probe", probe, dim3(1), dim3(1), 0, out);
     MIXOP_CUDA_CHECK(cudaStreamSynchronize(stream));
   } catch (const Error& e) {
-    fail("--device cuda: this build has no kernels for ", info.name, " (compute capability ", info.major, ".",
-         info.minor, "); build on this machine or with -DCMAKE_CUDA_ARCHITECTURES=", info.major, info.minor, " (",
-         e.what(), ")");
+    trouble = e.what();
   }
   (void)cudaFree(out);
+  if (!trouble.empty()) {
+    (void)cudaStreamDestroy(stream);
+    fail("--device cuda: this build has no kernels for ", info.name, " (compute capability ", info.major, ".",
+         info.minor, "); build on this machine or with -DCMAKE_CUDA_ARCHITECTURES=", info.major, info.minor, " (",
+         trouble, ")");
+  }
   if (state().stream) (void)cudaStreamDestroy(state().stream);
   state() = {info, stream};
 }
