@@ -114,7 +114,7 @@ std::vector<double> after_steps(const Rule& rule, int64_t n, DType real, const C
 class OptimiserOnDevice : public testing::TestWithParam<Rule> {};
 
 TEST_P(OptimiserOnDevice, StepsAgreeWithTheReference) {
-  if (no_device()) GTEST_SKIP();
+  if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
   std::vector<int64_t> sizes = {1, 7, 64, 1030, 4100};                // tensors that lie on 16 bytes and others
   if (GetParam().name == "momentum") sizes.push_back((1 << 20) + 7);  // several elements a thread
   for (const int64_t n : sizes) {
@@ -134,7 +134,7 @@ class CounterOnDevice : public testing::TestWithParam<DType> {};
 
 // Masks of successive steps, which the CPU draws too.
 TEST_P(CounterOnDevice, AdvancesTheMasks) {
-  if (no_device()) GTEST_SKIP();
+  if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
   const auto masks = [](DType type, const CompileOptions& options) {
     TensorStore state("state", type);
     Graph g;
@@ -160,7 +160,7 @@ INSTANTIATE_TEST_SUITE_P(copy, CounterOnDevice, testing::Values(DType::kF32, DTy
 class AugmentOnDevice : public testing::TestWithParam<int> {};
 
 TEST_P(AugmentOnDevice, GivesTheImagesOfTheLoaderBitForBit) {
-  if (no_device()) GTEST_SKIP();
+  if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
   constexpr int kImages = 20, kBatch = 8;
   const int side = GetParam();
   const datasets::Dataset data = datasets::synthetic(kImages, side, side, 3, 3, 1);
@@ -194,7 +194,7 @@ INSTANTIATE_TEST_SUITE_P(augment, AugmentOnDevice, testing::Values(9, 32));
 class RunningStatisticsOnDevice : public testing::TestWithParam<int64_t> {};
 
 TEST_P(RunningStatisticsOnDevice, MoveAsOnTheCpu) {
-  if (no_device()) GTEST_SKIP();
+  if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
   const int64_t channels = GetParam();
   const auto moved = [&](DType real, const CompileOptions& options) {
     TensorStore state("state", real);

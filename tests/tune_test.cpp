@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "autograd/ops/pool.h"
 #include "autograd/tuning.h"
 #include "nas/search/darts.h"
 #include "tests/support/command.h"
@@ -96,6 +97,17 @@ TEST(Tune, ADifferenceWithinTheSpreadChangesNothing) {
   EXPECT_EQ(best_of(call), 0u);
   call.candidates[1] = {"other", 0, 0, "broken"};
   EXPECT_EQ(best_of(call), 0u);
+}
+
+TEST(Tune, CallsOfEqualShapesAreToldApart) {
+  Graph g;
+  const autograd::Value x = g.input("x", {2, 8, 8, 4});
+  std::vector<autograd::Value> asked;
+  for (const int k : {3, 5})
+    asked.push_back(autograd::max_pool(g, x, {.kernel = {k, k}, .stride = {1, 1}, .pad = {k / 2, k / 2}}));
+  const Plan plan(g, asked, nullptr, {.threads = 1});
+  ASSERT_EQ(plan.calls().size(), 2u);
+  EXPECT_NE(plan.calls()[0].key, plan.calls()[1].key);
 }
 
 TEST(Tune, AFixedChoiceThatFailsIsAnError) {

@@ -73,6 +73,13 @@ double max_grad_flops(const Graph& g, const Node& n) {
 double avg_grad_flops(const Graph& g, const Node& n) {
   return windows_flops(n.attr<AvgPoolGradAttrs>().pool, g.shape(n.inputs[0]));
 }
+std::string describe(const PoolAttrs& a) {
+  return kernels::text("k", a.kernel[0], "x", a.kernel[1], " s", a.stride[0], "x", a.stride[1], " p", a.pad[0], ",",
+                       a.pad[1], " d", a.dilation[0], "x", a.dilation[1], a.include_pad ? " include_pad" : "",
+                       a.ceil_mode ? " ceil" : "");
+}
+std::string detail(const Node& n) { return describe(n.attr<PoolAttrs>()); }
+std::string avg_grad_detail(const Node& n) { return describe(n.attr<AvgPoolGradAttrs>().pool); }
 }  // namespace
 
 const OpDef kMaxPool{.name = "max_pool",
@@ -80,12 +87,14 @@ const OpDef kMaxPool{.name = "max_pool",
                      .grad = max_rule,
                      .cpu = kernels::max_pool_cpu,
                      .cuda = kernels::max_pool_cuda,
+                     .detail = detail,
                      .flops = flops};
 const OpDef kMaxPoolGrad{.name = "max_pool_grad",
                          .shape = max_grad_shape,
                          .grad = nullptr,
                          .cpu = kernels::max_pool_grad_cpu,
                          .cuda = kernels::max_pool_grad_cuda,
+                         .detail = detail,
                          .flops = max_grad_flops,
                          .accumulates = true};
 const OpDef kAvgPool{.name = "avg_pool",
@@ -93,12 +102,14 @@ const OpDef kAvgPool{.name = "avg_pool",
                      .grad = avg_rule,
                      .cpu = kernels::avg_pool_cpu,
                      .cuda = kernels::avg_pool_cuda,
+                     .detail = detail,
                      .flops = flops};
 const OpDef kAvgPoolGrad{.name = "avg_pool_grad",
                          .shape = avg_grad_shape,
                          .grad = avg_grad_rule,
                          .cpu = kernels::avg_pool_grad_cpu,
                          .cuda = kernels::avg_pool_grad_cuda,
+                         .detail = avg_grad_detail,
                          .flops = avg_grad_flops,
                          .accumulates = true};
 

@@ -20,6 +20,7 @@ Value over_axis(Graph& g, const OpDef& op, Value x, int axis) {
   MIXOP_CHECK(k >= 0 && k < rank, op.name, ": axis ", axis, " does not exist in ", g.shape(x));
   return g.add(op, {x}, SoftmaxAttrs{k})[0];
 }
+std::string detail(const Node& n) { return kernels::text("axis ", n.attr<SoftmaxAttrs>().axis); }
 }  // namespace
 
 const OpDef kSoftmax{.name = "softmax",
@@ -27,12 +28,14 @@ const OpDef kSoftmax{.name = "softmax",
                      .grad = softmax_rule,
                      .cpu = kernels::softmax_cpu,
                      .cuda = kernels::softmax_cuda,
+                     .detail = detail,
                      .flops = flops};
 const OpDef kSoftmaxGrad{.name = "softmax_grad",
                          .shape = same_shape,
                          .grad = nullptr,
                          .cpu = kernels::softmax_grad_cpu,
                          .cuda = kernels::softmax_grad_cuda,
+                         .detail = detail,
                          .flops = flops,
                          .accumulates = true};
 const OpDef kLogSoftmax{.name = "log_softmax",
@@ -40,12 +43,14 @@ const OpDef kLogSoftmax{.name = "log_softmax",
                         .grad = softmax_rule,
                         .cpu = kernels::log_softmax_cpu,
                         .cuda = kernels::log_softmax_cuda,
+                        .detail = detail,
                         .flops = flops};
 const OpDef kLogSoftmaxGrad{.name = "log_softmax_grad",
                             .shape = same_shape,
                             .grad = nullptr,
                             .cpu = kernels::log_softmax_grad_cpu,
                             .cuda = kernels::log_softmax_grad_cuda,
+                            .detail = detail,
                             .flops = flops,
                             .accumulates = true};
 

@@ -64,7 +64,7 @@ class Event {
   double seconds_since(const Event& start) const;
 
  private:
-  [[maybe_unused]] void* event_ = nullptr;  // by stubs
+  [[maybe_unused]] void* event_ = nullptr;  // unused in a build without CUDA
 };
 
 /// What a function put on the stream, to be repeated with one call.
@@ -80,7 +80,7 @@ class CapturedGraph {
   size_t nodes() const { return nodes_; }
 
  private:
-  [[maybe_unused]] void* graph_ = nullptr;
+  [[maybe_unused]] void* graph_ = nullptr;  // the same
   size_t nodes_ = 0;
 };
 
