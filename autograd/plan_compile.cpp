@@ -5,6 +5,7 @@
 
 #include "autograd/plan_body.h"
 #include "kernels/ops/copy.h"
+#include "kernels/ops/separable.h"
 
 namespace mixop::autograd {
 
@@ -32,6 +33,8 @@ Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena
   b.graph = prune(graph, b.outputs);
   if (options.fuse && fusion_enabled()) {
     fuse(b.graph, b.outputs);
+    b.graph = prune(b.graph, b.outputs);
+    if (!b.device() || !kernels::separable_cuda().empty()) fuse_separable(b.graph, b.outputs);
     b.graph = prune(b.graph, b.outputs);
   }
   for (int i = 0; i < b.graph.size(); ++i)

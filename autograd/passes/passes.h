@@ -16,6 +16,9 @@ Graph prune(const Graph& graph, std::vector<Value>& outputs);
 /// A producer is absorbed only when every consumer can absorb it, so that nothing is computed twice and stored too.
 void fuse(Graph& graph, const std::vector<Value>& outputs);
 
+/// The composites that have kernels of their own, one pass each: separable convolutions (fuse_separable.cpp).
+void fuse_separable(Graph& graph, std::vector<Value>& outputs);
+
 /// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
 struct Place {
   Value root;

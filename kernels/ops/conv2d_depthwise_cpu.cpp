@@ -3,9 +3,10 @@
 #include <algorithm>
 
 #include "kernels/core/gemm.h"
-#include "kernels/ops/conv2d_depthwise.h"
+#include "kernels/core/stencil.h"
+#include "kernels/core/tile.h"
+#include "kernels/ops/conv2d_gather.h"
 #include "kernels/ops/conv2d_impls.h"
-#include "kernels/ops/conv2d_tile.h"
 
 namespace mixop::kernels {
 namespace {
@@ -100,7 +101,7 @@ struct Depthwise {
   void run_gather(const Axis& h, const Axis& ww, int64_t image, Range band, const TileSource& source,
                   const float* packed, const MaskRows& mask, float* ring, float* line) const {
     const RowFunctions rows = row_functions();
-    const DepthwiseFunctions inner = depthwise_functions();
+    const StencilFunctions inner = stencil_functions();
     const bool add = out.write == Write::kAdd;
     const bool empty = !h.taps || !ww.taps;  // positions that no filter element reaches: zero, masked or not
     if (!ww.count || band.begin == band.end || (empty && add)) return;
@@ -186,7 +187,7 @@ struct DepthwiseWgrad {
 
   void run() const {
     const RowFunctions rows = row_functions();
-    const DepthwiseFunctions inner = depthwise_functions();
+    const StencilFunctions inner = stencil_functions();
     float* const table = call.exec->scratch<float>();
     float* const partials = table + table_floats();
     float* const scratch = partials + parts * partial_floats();

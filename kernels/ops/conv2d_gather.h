@@ -1,31 +1,13 @@
-// A convolution and its data gradient as one form, so that one kernel serves both. Along each axis
-//   out[first + i * out_step] = sum_t w[filter[t]] * in[i * in_step + offset[t]],  0 <= i < count,  in[] 0 outside.
-// The forward pass is one such gather. The data gradient with stride s splits into s gathers an axis, one for each
+// A convolution and its data gradient as gathers (kernels/core/axis.h), so that one kernel serves both. The
+// forward pass is one such gather. The data gradient with stride s splits into s gathers an axis, one for each
 // position modulo s; each filter element belongs to exactly one of them.
 #pragma once
 
-#include <algorithm>
-
+#include "kernels/core/axis.h"
+#include "kernels/core/pixel_rows.h"
 #include "kernels/ops/conv2d.h"
 
 namespace mixop::kernels {
-
-struct Axis {
-  static constexpr int kMaxTaps = 32;
-  int64_t in = 1, out = 1;  ///< extents of the whole axis
-  int64_t first = 0, out_step = 1, count = 1, in_step = 1;
-  int taps = 0;
-  std::array<int, kMaxTaps> offset, filter;  ///< offsets ascend evenly
-
-  int64_t min_offset() const { return taps ? offset[0] : 0; }
-  /// Input positions from the first to the last tap of one output.
-  int64_t span() const { return taps ? offset[taps - 1] - offset[0] + 1 : 0; }
-  /// Some output reads input position i * in_step + min_offset() + q, 0 <= q < in_step.
-  bool reads(int64_t q) const {
-    const int64_t base = min_offset();
-    return std::any_of(offset.begin(), offset.begin() + taps, [&](int o) { return (o - base) % in_step == q; });
-  }
-};
 
 inline bool conv2d_fits_axis(const Conv2dAttrs& a) { return std::max(a.kernel[0], a.kernel[1]) <= Axis::kMaxTaps; }
 
@@ -70,5 +52,14 @@ struct Gathers {
   }
   int64_t taps(int64_t gather) const { return int64_t{axis(gather, 0).taps} * axis(gather, 1).taps; }
 };
+
+/// The mask of a conv2d_dgrad call.
+inline MaskRows make_mask(const Call& call, float* table) {
+  const auto& a = call.attr<Conv2dAttrs>();
+  if (!a.mask) return {};
+  OnLoad norm = a.load;
+  norm.relu = false;
+  return {call.in[2].as<float>(), call.in[2].ld, make_row_transform(call, norm, 3, a.x.last(), table)};
+}
 
 }  // namespace mixop::kernels

@@ -5,7 +5,6 @@
 
 #include "kernels/core/gemm.h"
 #include "kernels/ops/conv2d_gather.h"
-#include "kernels/ops/conv2d_rows.h"
 
 namespace mixop::kernels {
 

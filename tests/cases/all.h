@@ -15,6 +15,7 @@
 #include "tests/cases/optim.h"
 #include "tests/cases/pool.h"
 #include "tests/cases/reduce.h"
+#include "tests/cases/separable.h"
 #include "tests/cases/shuffle.h"
 #include "tests/cases/softmax.h"
 #include "tests/cases/unary.h"
@@ -39,6 +40,7 @@ inline const StemCases kStems[] = {{"augment", augment_cases},
                                    {"optim", optim_cases},
                                    {"pool", pool_cases},
                                    {"reduce", reduce_cases},
+                                   {"separable", separable_cases},
                                    {"shuffle", shuffle_cases},
                                    {"softmax", softmax_cases},
                                    {"unary", unary_cases}};

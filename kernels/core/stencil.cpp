@@ -1,9 +1,9 @@
-#include "kernels/ops/conv2d_depthwise.h"
+#include "kernels/core/stencil.h"
 
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/ops/conv2d_depthwise.cpp"
+#define HWY_TARGET_INCLUDE "kernels/core/stencil.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/core/partial_vector-inl.h"
@@ -241,6 +241,6 @@ HWY_AFTER_NAMESPACE();
 namespace mixop::kernels {
 HWY_EXPORT(Stencil);
 HWY_EXPORT(Wgrad);
-DepthwiseFunctions depthwise_functions() { return {HWY_DYNAMIC_DISPATCH(Stencil), HWY_DYNAMIC_DISPATCH(Wgrad)}; }
+StencilFunctions stencil_functions() { return {HWY_DYNAMIC_DISPATCH(Stencil), HWY_DYNAMIC_DISPATCH(Wgrad)}; }
 }  // namespace mixop::kernels
 #endif

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/ops/conv2d_gather.h"
-#include "kernels/ops/conv2d_rows.h"
+#include "kernels/core/axis.h"
+#include "kernels/core/pixel_rows.h"
 
 namespace mixop::kernels {
 

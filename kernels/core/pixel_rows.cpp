@@ -1,9 +1,9 @@
-#include "kernels/ops/conv2d_rows.h"
+#include "kernels/core/pixel_rows.h"
 
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/ops/conv2d_rows.cpp"
+#define HWY_TARGET_INCLUDE "kernels/core/pixel_rows.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/core/partial_vector-inl.h"
@@ -131,14 +131,6 @@ RowTransform make_row_transform(const Call& call, const OnLoad& load, size_t at,
   t.mean = table, t.scale = table + n, t.shift = table + 2 * n;
   t.norm = true;
   return t;
-}
-
-MaskRows make_mask(const Call& call, float* table) {
-  const auto& a = call.attr<Conv2dAttrs>();
-  if (!a.mask) return {};
-  OnLoad norm = a.load;
-  norm.relu = false;
-  return {call.in[2].as<float>(), call.in[2].ld, make_row_transform(call, norm, 3, a.x.last(), table)};
 }
 
 void merge_partials(const Exec& exec, const float* partials, int64_t parts, int64_t size, float* dw, Write write) {

@@ -1,8 +1,8 @@
-// Rows of pixels between tensors and the scratch tiles of the convolutions.
+// Rows of pixels between tensors and the scratch tiles of convolutions.
 #pragma once
 
+#include "kernels/core/on_load.h"
 #include "kernels/core/parallel.h"
-#include "kernels/ops/conv2d.h"
 
 namespace mixop::kernels {
 
@@ -37,15 +37,12 @@ struct RowFunctions {
 /// The functions for this machine's vectors.
 RowFunctions row_functions();
 
-/// Where the result of a data gradient may not pass.
+/// Where a data gradient may not pass: t(data) <= 0.
 struct MaskRows {
   const float* data = nullptr;  ///< null: everything passes
   int64_t ld = 0;
   RowTransform t;
 };
-/// Of a conv2d_dgrad call.
-MaskRows make_mask(const Call& call, float* table);
-
 /// dw = or += the sum of `parts` partials of `size` floats each, in order.
 void merge_partials(const Exec& exec, const float* partials, int64_t parts, int64_t size, float* dw, Write write);
 

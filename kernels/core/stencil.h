@@ -1,4 +1,4 @@
-// The inner loops of the depthwise convolutions, per instruction set.
+// The inner loops of depthwise convolutions, per instruction set.
 #pragma once
 
 #include <cstdint>
@@ -32,11 +32,11 @@ struct WgradRows {
   float* acc;  ///< [block][filter row, filter column][lane]
 };
 
-struct DepthwiseFunctions {
+struct StencilFunctions {
   void (*stencil)(const StencilRow&);
   void (*wgrad)(const WgradRows&);
 };
 /// The functions for this machine's vectors of gemm_lanes() floats.
-DepthwiseFunctions depthwise_functions();
+StencilFunctions stencil_functions();
 
 }  // namespace mixop::kernels

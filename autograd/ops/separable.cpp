@@ -1,0 +1,164 @@
+#include "autograd/ops/separable.h"
+
+namespace mixop::autograd {
+namespace {
+using kernels::OnLoad;
+using kernels::SeparableAttrs;
+using kernels::SeparableGradAttrs;
+using kernels::SeparableGradUnit;
+using kernels::SeparableUnit;
+using kernels::Window;
+
+void check_vector(const Graph& g, const Node& n, size_t i, int64_t elements) {
+  MIXOP_CHECK(g.shape(n.inputs[i]) == Shape{elements}, n.op->name, ": input ", i, " ", g.shape(n.inputs[i]),
+              " must have ", elements, " elements, one a channel");
+}
+
+/// Output shape of x, its t and the weights that start at input `at`; throws when they do not fit.
+Shape check_unit(const Graph& g, const Node& n, size_t at, const Window& w, const OnLoad& load) {
+  const char* op = n.op->name;
+  const size_t w_at = at + 1 + static_cast<size_t>(load.inputs());
+  const Shape &x = g.shape(n.inputs[at]), &dw = g.shape(n.inputs[w_at]), &pw = g.shape(n.inputs[w_at + 1]);
+  MIXOP_CHECK(x.rank() == 4, op, ": x ", x, " must be [N,H,W,C]");
+  for (size_t i = at + 1; i < w_at; ++i) check_vector(g, n, i, x[3]);
+  MIXOP_CHECK((dw == Shape{w.kernel, w.kernel, 1, x[3]}), op, ": the depthwise weights ", dw, " must be [",
+              w.kernel, ",", w.kernel, ",1,", x[3], "]");
+  MIXOP_CHECK(pw.rank() == 4 && pw[0] == 1 && pw[1] == 1 && pw[2] == x[3], op, ": the 1x1 weights ", pw,
+              " must be [1,1,", x[3], ",K]");
+  const Shape z{x[0], w.extent(x[1]), w.extent(x[2]), pw[3]};
+  MIXOP_CHECK(z[1] >= 1 && z[2] >= 1, op, ": a window of ", w.span(), " does not fit x ", x);
+  return z;
+}
+
+std::vector<TensorSpec> forward_shape(const Graph& g, const Node& n) {
+  const auto& a = n.attr<SeparableAttrs>();
+  size_t at = 0;
+  for (const SeparableUnit& u : a.units) at += u.inputs();
+  MIXOP_CHECK(!a.units.empty() && n.inputs.size() == at, n.op->name, ": its units need ", at, " inputs, got ",
+              n.inputs.size());
+  std::vector<TensorSpec> out;
+  at = 0;
+  for (size_t i = 0; i < a.units.size(); ++i) {
+    const SeparableUnit& u = a.units[i];
+    MIXOP_CHECK(!u.same_input || (i > 0 && n.inputs[at] == n.inputs[at - a.units[i - 1].inputs()]), n.op->name,
+                ": unit ", i, " says that it reads the input of the unit before, and does not");
+    const Shape z = check_unit(g, n, at, u.window, u.load);
+    const DType type = g.spec(n.inputs[at]).dtype;
+    at += u.inputs();
+    if (u.running) {
+      check_vector(g, n, at - 2, z[3]);
+      check_vector(g, n, at - 1, z[3]);
+    }
+    out.push_back({z, type});
+    if (a.stats) out.insert(out.end(), 3, {Shape{z[3]}, type});
+  }
+  return out;
+}
+
+std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
+  const auto& a = n.attr<SeparableGradAttrs>();
+  size_t at = 0;
+  for (const SeparableGradUnit& u : a.units) at += u.inputs();
+  MIXOP_CHECK(!a.units.empty() && n.inputs.size() == at, n.op->name, ": its units need ", at, " inputs, got ",
+              n.inputs.size());
+  std::vector<TensorSpec> out, weights;
+  at = 0;
+  for (const SeparableGradUnit& u : a.units) {
+    const size_t x_at = at + u.x_at();
+    const Shape z = check_unit(g, n, x_at, u.window, u.load);
+    for (size_t i = at; i < at + 2; ++i)
+      MIXOP_CHECK(g.shape(n.inputs[i]) == z, n.op->name, ": input ", i, " ", g.shape(n.inputs[i]), ", expected ",
+                  z);
+    for (size_t i = at + 2; i < at + 6 + u.affine; ++i) check_vector(g, n, i, z[3]);
+    MIXOP_CHECK(!a.sums || u.load.norm, n.op->name, ": sums are those of a norm, and t has none");
+    const TensorSpec& x = g.spec(n.inputs[x_at]);
+    if (a.dx && !u.same_input) {
+      out.push_back(x);
+      if (a.sums) out.insert(out.end(), 2, {Shape{x.shape[3]}, x.dtype});
+    }
+    at += u.inputs();
+    if (a.dw) weights.insert(weights.end(), {g.spec(n.inputs[at - 2]), g.spec(n.inputs[at - 1])});
+  }
+  out.insert(out.end(), weights.begin(), weights.end());
+  return out;
+}
+
+/// Multiply-adds of one pass over the filters of a unit: depthwise and 1x1.
+struct Passes {
+  double depthwise, pointwise;
+};
+Passes passes(const Shape& z, const Shape& pw, const Window& w) {
+  const auto pixels = static_cast<double>(z.rows());
+  return {pixels * static_cast<double>(pw[2]) * w.kernel * w.kernel, pixels * static_cast<double>(pw[2] * pw[3])};
+}
+
+double forward_macs(const Graph& g, const Node& n) {
+  const auto& a = n.attr<SeparableAttrs>();
+  double macs = 0;
+  size_t at = 0, out = 0;
+  for (const SeparableUnit& u : a.units) {
+    const Shape& pw = g.shape(n.inputs[at + 2 + static_cast<size_t>(u.load.inputs())]);
+    const Passes p = passes(n.outputs[out].shape, pw, u.window);
+    macs += p.depthwise + p.pointwise;
+    at += u.inputs();
+    out += a.stats ? 4 : 1;
+  }
+  return macs;
+}
+double forward_flops(const Graph& g, const Node& n) {
+  const auto& a = n.attr<SeparableAttrs>();
+  double flops = 2 * forward_macs(g, n);
+  for (size_t out = 0; a.stats && out < n.outputs.size(); out += 4)
+    flops += 4 * static_cast<double>(n.outputs[out].shape.elements());
+  return flops;
+}
+double grad_flops(const Graph& g, const Node& n) {
+  const auto& a = n.attr<SeparableGradAttrs>();
+  double flops = 0;
+  size_t at = 0;
+  for (const SeparableGradUnit& u : a.units) {
+    const Shape &z = g.shape(n.inputs[at]), &pw = g.shape(n.inputs[at + u.inputs() - 1]);
+    const Passes p = passes(z, pw, u.window);
+    // dz; dY; dx; y again, dw_dw, dw_pw.
+    flops += 5 * static_cast<double>(z.elements()) + 2 * p.pointwise + (a.dx ? 2 * p.depthwise : 0) +
+             (a.dw ? 4 * p.depthwise + 2 * p.pointwise : 0);
+    at += u.inputs();
+  }
+  return flops;
+}
+
+void describe(std::string& s, const Window& w, const OnLoad& load, bool same_input) {
+  s += kernels::text(same_input ? " +" : " ", "k", w.kernel, "s", w.stride, "p", w.pad, "d", w.dilation,
+                     load.norm ? "n" : "", load.affine ? "a" : "", load.relu ? "r" : "");
+}
+std::string forward_detail(const Node& n) {
+  std::string s = n.attr<SeparableAttrs>().stats ? "stats" : "";
+  for (const SeparableUnit& u : n.attr<SeparableAttrs>().units) describe(s, u.window, u.load, u.same_input);
+  return s;
+}
+std::string grad_detail(const Node& n) {
+  const auto& a = n.attr<SeparableGradAttrs>();
+  std::string s = kernels::text(a.dx ? "dx" : "", a.sums ? " sums" : "", a.dw ? " dw" : "");
+  for (const SeparableGradUnit& u : a.units) describe(s, u.window, u.load, u.same_input);
+  return s;
+}
+}  // namespace
+
+const OpDef kSeparable{.name = "separable",
+                       .shape = forward_shape,
+                       .grad = nullptr,
+                       .cpu = kernels::separable_cpu,
+                       .cuda = kernels::separable_cuda,
+                       .detail = forward_detail,
+                       .flops = forward_flops,
+                       .macs = forward_macs};
+const OpDef kSeparableGrad{.name = "separable_grad",
+                           .shape = grad_shape,
+                           .grad = nullptr,
+                           .cpu = kernels::separable_grad_cpu,
+                           .cuda = kernels::separable_grad_cuda,
+                           .detail = grad_detail,
+                           .flops = grad_flops,
+                           .accumulates = true};
+
+}  // namespace mixop::autograd

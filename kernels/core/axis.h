@@ -1,0 +1,28 @@
+// One axis of a gather, the form of a convolution and of its data gradient:
+//   out[first + i * out_step] = sum_t w[filter[t]] * in[i * in_step + offset[t]],  0 <= i < count,  in[] 0 outside.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace mixop::kernels {
+
+struct Axis {
+  static constexpr int kMaxTaps = 32;
+  int64_t in = 1, out = 1;  ///< extents of the whole axis
+  int64_t first = 0, out_step = 1, count = 1, in_step = 1;
+  int taps = 0;
+  std::array<int, kMaxTaps> offset, filter;  ///< offsets ascend evenly
+
+  int64_t min_offset() const { return taps ? offset[0] : 0; }
+  /// Input positions from the first to the last tap of one output.
+  int64_t span() const { return taps ? offset[taps - 1] - offset[0] + 1 : 0; }
+  /// Some output reads input position i * in_step + min_offset() + q, 0 <= q < in_step.
+  bool reads(int64_t q) const {
+    const int64_t base = min_offset();
+    return std::any_of(offset.begin(), offset.begin() + taps, [&](int o) { return (o - base) % in_step == q; });
+  }
+};
+
+}  // namespace mixop::kernels
