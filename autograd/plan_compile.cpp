@@ -5,6 +5,8 @@
 
 #include "autograd/plan_body.h"
 #include "kernels/ops/copy.h"
+#include "kernels/ops/mix.h"
+#include "kernels/ops/pool_stats.h"
 #include "kernels/ops/separable.h"
 
 namespace mixop::autograd {
@@ -17,6 +19,13 @@ namespace {
 bool fusion_enabled() {
   const char* env = std::getenv("MIXOP_FUSE");
   return !env || std::strcmp(env, "0") != 0;
+}
+
+/// Units of a node: on a CPU those of one edge, whose results then still lie in a cache for the second halves; on a
+/// device as many as can run at once.
+Grouping grouping(bool device) {
+  if (const char* most = std::getenv("MIXOP_GROUP")) return {size_t(std::atoi(most)), device};
+  return device ? Grouping{0, true} : Grouping{4, false};
 }
 
 }  // namespace
@@ -34,7 +43,15 @@ Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena
   if (options.fuse && fusion_enabled()) {
     fuse(b.graph, b.outputs);
     b.graph = prune(b.graph, b.outputs);
+    if (!b.device() || !kernels::mix_reduce_cuda().empty()) fuse_mix(b.graph, b.outputs);
+    b.graph = prune(b.graph, b.outputs);
+    if (!b.device() || !kernels::pool_stats_cuda().empty()) fuse_pool(b.graph, b.outputs);
+    b.graph = prune(b.graph, b.outputs);
     if (!b.device() || !kernels::separable_cuda().empty()) fuse_separable(b.graph, b.outputs);
+    b.graph = prune(b.graph, b.outputs);
+    fuse_scales(b.graph, b.outputs);
+    b.graph = prune(b.graph, b.outputs);
+    group_separable(b.graph, b.outputs, grouping(b.device()));
     b.graph = prune(b.graph, b.outputs);
   }
   for (int i = 0; i < b.graph.size(); ++i)

@@ -1,6 +1,8 @@
 // Every case of tests/cases, and the shapes of the DARTS supernet, through Google Benchmark: forward and gradients
 // of one op per iteration, with GFLOP/s, GB/s (each operand moved once) and per cent of the ceilings measured by
-// this process.
+// this process; %roof is the time that the roofline allows (bench/planned_bytes.h) over the time taken. The fused
+// operations of the supernet stand beside those they are made of (bench/fused_cases.h); MIXOP_FUSE=0 takes them
+// apart.
 //   op_bench --benchmark_filter='darts/.*' --benchmark_out=ops.json
 //   op_bench --device cuda --benchmark_filter='^(darts|cudnn|cublas)/'
 // On a CUDA device several runs are captured as one graph and timed there: there are no gaps between runs, and
@@ -17,6 +19,8 @@
 #include "bench/ceilings.h"
 #include "bench/darts_cases.h"
 #include "bench/device.h"
+#include "bench/fused_cases.h"
+#include "bench/planned_bytes.h"
 #include "tests/cases/all.h"
 #include "tests/support/runner.h"
 
@@ -72,17 +76,21 @@ class Prepared {
     } else {
       for (auto _ : state) program_.plan().run();
     }
-    double flops = 0, traffic = 0;
+    const Ceilings& top = replay_ ? device_ceilings() : measured_ceilings();
+    double flops = 0, traffic = 0, allowed = 0;
     std::set<std::string> impls;
-    for (const auto& step : program_.plan().steps()) {
-      flops += step.flops;
-      traffic += static_cast<double>(step.traffic);
-      impls.insert(step.impl);
+    const auto steps = program_.plan().steps();
+    const auto calls = program_.plan().calls();
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const double bytes = planned_bytes(calls[i].call);
+      flops += steps[i].flops;
+      traffic += bytes;
+      allowed += allowed_seconds(steps[i].flops, bytes, top);
+      impls.insert(steps[i].impl);
     }
     std::string label;
     for (const std::string& impl : impls) label += (label.empty() ? "" : " ") + impl;
     if (replay_) state.SetLabel(label);
-    const Ceilings& top = replay_ ? device_ceilings() : measured_ceilings();
     const auto rate = [&](double amount, double ceiling, const char* name, const char* percent) {
       using benchmark::Counter;
       const double n = static_cast<double>(state.iterations());
@@ -91,6 +99,8 @@ class Prepared {
     };
     if (flops > 0) rate(flops, top.gflops, "GFLOP/s", "%flops");
     rate(traffic, top.gbytes, "GB/s", "%copy");
+    state.counters["%roof"] =
+        benchmark::Counter(100 * allowed * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
   }
 
  private:
@@ -149,6 +159,7 @@ int run(const std::string& device) {
   Registry registry(options);
   const std::vector<test::Case> darts = darts_cases();
   registry.add("darts/", darts);
+  registry.add("darts/", fused_cases());
   registry.add("cases/", test::all_cases());
   const bool on_device = options.device == kernels::Device::kCuda;
   const Ceilings& top = on_device ? device_ceilings() : measured_ceilings();

@@ -1,11 +1,13 @@
-// One first-order search step of the DARTS supernet: ours, and with --peer pytorch the same step there, in one run.
+// One first-order search step of the DARTS supernet, or one training step of a derived network: ours, and with
+// --peer pytorch the same step there, in one run in which both take turns.
 //   step_bench --peer pytorch --batch 64
+//   step_bench --peer pytorch --variant channels_last,channels_last+frozen --json step.json
+//   step_bench --network darts_v2 --auxiliary --peer pytorch
 //   step_bench --device cuda --steps 500 --json step.json
-// The last line is the ratio, the peer's median step over ours. On a CUDA device each step is timed from an idle
-// device until it is idle again; its halves arch_s and weight_s are what passes on the device.
+// The last line is the ratio, the median step of the fastest variant of the peer over ours between its steps. On a
+// CUDA device each step is timed from an idle device until it is idle again; its halves are what passes on the
+// device.
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -15,8 +17,8 @@
 
 #include "autograd/files.h"
 #include "bench/device.h"
-#include "bench/step_data.h"
-#include "bench/step_timing.h"
+#include "bench/peer.h"
+#include "bench/step_report.h"
 
 namespace {
 
@@ -25,17 +27,17 @@ using nlohmann::json;
 namespace cuda = kernels::cuda;
 
 struct Options {
-  int64_t channels = 16, batch = 64, image = 32, image_channels = 3;
-  int cells = 8, steps = 5, peer_steps = 3;
-  std::string peer, variant = "channels_last", json, python = "/usr/bin/python3",
-                    script = MIXOP_SOURCE_DIR "/bench/peers/darts_step.py", device = "cpu";
+  bench::SubjectOptions subject;
+  int steps = 9, peer_steps = 3;
+  std::vector<std::string> variants = {"channels_last"};
+  std::string peer, json, python = "/usr/bin/python3", script, device = "cpu";
   bool ops = false, tf32 = false, no_graph = false, fed = false;
   bool on_device() const { return device != "cpu"; }
 };
 
 /// What the steps cost of a search with 50 epochs, half of CIFAR-10's 50,000 images for either kind of step.
-json extrapolate(const Options& o, const std::vector<double>& step_s, double evaluation_s) {
-  const int64_t steps = 50 * ((25'000 + o.batch - 1) / o.batch);
+json extrapolate(int64_t batch, const std::vector<double>& step_s, double evaluation_s) {
+  const int64_t steps = 50 * ((25'000 + batch - 1) / batch);
   const double seconds = static_cast<double>(steps) * bench::mean(step_s);
   const double evaluations = static_cast<double>(steps) * evaluation_s;
   std::printf(
@@ -48,17 +50,16 @@ json extrapolate(const Options& o, const std::vector<double>& step_s, double eva
           {"measured_steps", step_s.size()}};
 }
 
-/// What only a device has; `free_before` are its free bytes before the search was made.
-json measure_rest(const Options& o, nas::DartsSearch& search, const nas::Batch& batch,
-                  const std::vector<double>& step_s, size_t free_before) {
+/// What only a device has; `free_before` are its free bytes before the subject was made.
+json measure_rest(const Options& o, bench::Subject& subject, const std::vector<double>& step_s,
+                  size_t free_before) {
   const int runs = std::min(o.steps, 50);
-  const double pipelined = bench::measure_pipelined(search, batch, runs);
-  const double evaluation = bench::measure_evaluation(search, batch, runs);
+  const double pipelined = bench::measure_pipelined(subject, runs);
+  const double evaluation = bench::measure_evaluation(subject, runs);
   const size_t free = cuda::free_bytes(), peak = free_before - std::min(free_before, free);
-  const size_t launches = bench::launches(search.arch_plan()) + bench::launches(search.weight_plan());
+  const size_t launches = bench::kernel_calls(subject);
   std::printf("%-28s step %.5f s (mean of %d)\n", "without waiting between", pipelined, runs);
   std::printf("%-28s %.5f s (mean of %d)\n", "evaluation of a batch", evaluation, runs);
-  std::printf("%-28s %zu\n", "launches per step", launches);
   std::printf("%-28s %.2f GB, %s\n", "device memory", static_cast<double>(peak) / 1e9,
               o.fed ? "images fed from the host" : "50,000 resident images included");
   json report = {{"device", o.device},
@@ -71,45 +72,76 @@ json measure_rest(const Options& o, nas::DartsSearch& search, const nas::Batch& 
                  {"evaluation_s", evaluation},
                  {"launches_per_step", launches},
                  {"peak_bytes", peak}};
-  report["search"] = extrapolate(o, step_s, evaluation);
+  if (subject.is_search()) report["search"] = extrapolate(subject.options().batch, step_s, evaluation);
   return report;
 }
 
-/// Runs the peer in a process of its own; its last line of output is JSON.
-json run_peer(const Options& o) {
+std::vector<std::string> peer_command(const Options& o, const bench::Subject& subject, const std::string& variant) {
   MIXOP_CHECK(!o.on_device() || cuda::selected().index == 0,
               "--peer runs on GPU 0; choose with CUDA_VISIBLE_DEVICES");
-  const std::string command = kernels::text(
-      o.python, " ", o.script, " --channels ", o.channels, " --cells ", o.cells, " --batch ", o.batch, " --image ",
-      o.image, "x", o.image, "x", o.image_channels, " --threads ", kernels::default_threads(), " --steps ",
-      o.peer_steps, " --variant ", o.variant, o.on_device() ? " --device cuda --warmup 5" : " --warmup 1");
-  std::printf("peer: %s\n", command.c_str());
-  std::fflush(stdout);
-  FILE* pipe = popen(command.c_str(), "r");
-  MIXOP_CHECK(pipe, "cannot start the peer");
-  std::string last, line;
-  for (int c; (c = std::fgetc(pipe)) != EOF;) {
-    if (c != '\n') {
-      line += static_cast<char>(c);
-      continue;
-    }
-    if (!line.empty()) last = line;
-    line.clear();
+  const bench::SubjectOptions& s = subject.options();
+  const std::string folder = MIXOP_SOURCE_DIR "/bench/peers/";
+  const std::string script = folder + (subject.is_search() ? "darts_step.py" : "derived_step.py");
+  std::vector<std::string> words{o.python, o.script.empty() ? script : o.script, "--serve"};
+  const auto add = [&](const char* name, const std::string& value) { words.insert(words.end(), {name, value}); };
+  add("--channels", std::to_string(s.channels));
+  add("--cells", std::to_string(s.cells));
+  add("--batch", std::to_string(s.batch));
+  add("--image", kernels::text(s.image, "x", s.image, "x", s.image_channels));
+  add("--threads", std::to_string(kernels::default_threads()));
+  add("--variant", variant);
+  add("--warmup", o.on_device() ? "5" : "1");
+  if (o.on_device()) {
+    words.insert(words.end(), {"--device", "cuda"});
+    const auto has = [&](const char* word) { return variant.find(word) != std::string::npos; };
+    if (!has("graph") && !has("compile") && !has("autotune")) words.emplace_back("--launches");
   }
-  MIXOP_CHECK(pclose(pipe) == 0, "the peer failed (is python3-torch installed?)");
-  return json::parse(last);
+  for (const std::string& word : subject.peer_arguments()) words.push_back(word);
+  return words;
 }
 
-/// The peer's numbers beside ours, in print and in the report.
-void compare(const Options& o, const json& peer, const bench::Timings& ours, json& report) {
-  const double theirs = peer["median_s"];
-  const int digits = ours.digits;
-  std::printf("%-28s step %.*f s (median of %d, %.*f to %.*f)  peak memory %.2f GB\n",
-              (o.peer + " " + o.variant).c_str(), digits, theirs, o.peer_steps, digits, peer["min_s"].get<double>(),
-              digits, peer["max_s"].get<double>(),
-              peer[o.on_device() ? "peak_bytes" : "peak_rss_bytes"].get<double>() / 1e9);
-  report["peer"] = peer;
-  report["ratio"] = theirs / bench::median(ours.step);
+/// Ours and one variant of the peer take turns; while one works the other waits. Adds to `ours`; returns the peer's
+/// record with the ratio, and its column.
+std::pair<json, bench::Column> take_turns(const Options& o, const bench::Subject& subject,
+                                          const std::string& variant, bench::Timings& ours) {
+  // Huge pages as far as the C library gives them (transparent ones where malloc asks for much).
+  bench::Peer peer(peer_command(o, subject, variant), {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"});
+  MIXOP_CHECK(peer.ready()["parameters"] == subject.parameters(), "the peer has ",
+              peer.ready()["parameters"].dump(), " parameters, ours ", subject.parameters(), ": another network");
+  bench::Timings between;
+  const int in_a_turn = (o.steps + o.peer_steps - 1) / o.peer_steps;
+  for (int turn = 0; turn < o.peer_steps; ++turn) {
+    bench::measure_steps(subject, in_a_turn, between);
+    const double seconds = peer.step()["seconds"];
+    std::printf("turn %d: ours %.*f s, %s %.*f s\n", turn + 1, o.on_device() ? 5 : 3, between.step.back(),
+                variant.c_str(), o.on_device() ? 5 : 3, seconds);
+    std::fflush(stdout);
+  }
+  json record = peer.finish();
+  const bench::Column column = bench::peer_column(record, between.step, subject.images());
+  record["ratio"] = column.ratio;
+  record["our_step_s"] = between.step;
+  ours.halves.resize(between.halves.size());
+  ours.step.insert(ours.step.end(), between.step.begin(), between.step.end());
+  for (size_t h = 0; h < ours.halves.size(); ++h)
+    ours.halves[h].insert(ours.halves[h].end(), between.halves[h].begin(), between.halves[h].end());
+  return {record, column};
+}
+
+/// All variants, one after the other. Of several one may fail, as when PyTorch is too old for it.
+void measure_peers(const Options& o, const bench::Subject& subject, bench::Timings& ours, json& records,
+                   std::vector<bench::Column>& columns) {
+  for (const std::string& variant : o.variants) {
+    try {
+      auto [record, column] = take_turns(o, subject, variant, ours);
+      records.push_back(std::move(record));
+      columns.push_back(std::move(column));
+    } catch (const Error& error) {
+      if (o.variants.size() == 1) throw;
+      std::printf("%s: not measured: %s\n", variant.c_str(), error.what());
+    }
+  }
+  MIXOP_CHECK(!records.empty(), "no variant of the peer was measured");
 }
 
 autograd::CompileOptions compile_options(const Options& o) {
@@ -121,66 +153,98 @@ autograd::CompileOptions compile_options(const Options& o) {
   return options;
 }
 
-int run(const Options& o) {
-  const bool on_device = o.on_device();
-  nas::DartsOptions options;
-  options.net = {.channels = o.channels,
-                 .cells = o.cells,
-                 .height = o.image,
-                 .width = o.image,
-                 .image_channels = o.image_channels};
-  const autograd::CompileOptions compile = compile_options(o);
-  const size_t free_before = on_device ? cuda::free_bytes() : 0;
-  const auto start = std::chrono::steady_clock::now();
-  bench::StepData data(o.batch, {o.image, o.image, o.image_channels}, on_device && !o.fed);
-  nas::DartsSearch::BatchSizes sizes{{o.batch}, {o.batch}, {}};
-  if (on_device) sizes.eval = {o.batch};
-  nas::DartsSearch search(options, sizes, kernels::DType::kF32, compile, data.source());
-  data.fill();
-  const nas::Batch batch = data.batch();
+/// Nodes of a step: their traffic, their times on the CPU (a device would wait after each), the tables of --ops.
+void measure_parts(const Options& o, const bench::Subject& subject, json& report, bench::Column& column) {
+  const int timed = o.ops || !o.on_device() ? std::min(o.steps, 5) : 0;
+  const auto nodes = bench::measure_nodes(subject, timed);
+  if (o.ops) {
+    const bench::Ceilings& top = o.on_device() ? bench::device_ceilings() : bench::measured_ceilings();
+    bench::print_ops(nodes, top, o.on_device() ? 3 : 1);
+    report["ops"] = bench::report_ops(nodes, top);
+    if (o.on_device()) std::printf("each op was waited for, its time includes its launch\n");
+  }
+  std::vector<bench::PartCosts> halves;
+  for (const auto& half : nodes) halves.push_back(bench::part_costs(half));
+  report["traffic_bytes"] = bench::report_traffic(subject, halves);
+  if (!timed || o.on_device()) return;
+  double all = 0;
+  for (int p = 0; p < bench::kParts; ++p) {
+    double seconds = 0;
+    for (size_t h = 0; h < halves.size(); ++h) {
+      seconds += halves[h].seconds[p];
+      report["parts_s"][subject.halves()[h].name][bench::kPartNames[p]] = halves[h].seconds[p];
+    }
+    column.parts.emplace_back(bench::kPartNames[p], seconds);
+    report[std::string(bench::kPartNames[p]) + "_s"] = seconds;
+    all += seconds;
+  }
+  report["nodes_s"] = all;
   std::printf(
-      "supernet C=%ld cells=%d image %ldx%ldx%ld batch %ld: %ld parameters; arena %.0f MiB; built in %.2f s\n",
-      long(o.channels), o.cells, long(o.image), long(o.image), long(o.image_channels), long(o.batch),
-      long(search.stores().weights.elements()), static_cast<double>(search.arena_bytes()) / (1 << 20),
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  if (on_device)
+      "forward, backward and update of mixop: nodes timed one by one in %d steps of their own, %.3f s a step\n",
+      timed, all);
+}
+
+int run(const Options& o) {
+  const autograd::CompileOptions compile = compile_options(o);
+  const size_t free_before = o.on_device() ? cuda::free_bytes() : 0;
+  const auto start = std::chrono::steady_clock::now();
+  bench::SubjectOptions wanted = o.subject;
+  wanted.resident = o.on_device() && !o.fed;
+  bench::Subject subject(wanted, compile);
+  std::printf("%s: %ld parameters; arena %.0f MiB; built in %.2f s\n", subject.title().c_str(),
+              long(subject.parameters()), static_cast<double>(subject.arena_bytes()) / (1 << 20),
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  if (o.on_device())
     std::printf("%s, %s, %s\n", cuda::selected().name.c_str(), o.tf32 ? "TF32" : "float32",
                 o.no_graph ? "node by node" : "captured graphs");
   bench::Timings ours, warm_up;
-  bench::measure_steps(search, batch, on_device ? 3 : 1, warm_up);  // a device captures the second
-  bench::measure_steps(search, batch, o.steps, ours);
-  json report;
-  if (on_device) {
-    ours.digits = 5;
-    report = measure_rest(o, search, batch, ours.step, free_before);
-  }
-  if (o.ops) bench::print_ops(search, batch, o.steps);
-  json peer;
-  if (!o.peer.empty()) {
-    peer = run_peer(o);
-    bench::measure_steps(search, batch, o.steps, ours);  // again: a drift of the machine shows as spread
-  }
+  bench::measure_steps(subject, o.on_device() ? 3 : 1, warm_up);  // a device captures the second
+  json peers = json::array();
+  std::vector<bench::Column> columns(1);
+  if (o.peer.empty()) bench::measure_steps(subject, o.steps, ours);
+  else measure_peers(o, subject, ours, peers, columns);
   struct rusage usage {};
   getrusage(RUSAGE_SELF, &usage);
-  const double median = bench::median(ours.step);
-  ours.print("mixop");
-  std::printf("%-28s %.2f GB\n", o.on_device() ? "mixop host memory" : "mixop peak memory",
-              static_cast<double>(usage.ru_maxrss) * 1024 / 1e9);
-  report.update({{"channels", o.channels},
-                 {"cells", o.cells},
-                 {"batch", o.batch},
-                 {"image", o.image},
+  json report;
+  if (o.on_device()) report = measure_rest(o, subject, ours.step, free_before);
+
+  bench::Column& mine = columns[0];
+  mine.name = o.on_device() ? o.tf32 ? "mixop TF32" : "mixop float32" : "mixop";
+  mine.step_s = ours.step;
+  for (size_t h = 0; h < ours.halves.size(); ++h)
+    mine.halves.emplace_back(subject.halves()[h].name, bench::median(ours.halves[h]));
+  mine.images_per_s = static_cast<double>(subject.images()) / bench::median(ours.step);
+  mine.peak_bytes =
+      o.on_device() ? report["peak_bytes"].get<double>() : 1024.0 * static_cast<double>(usage.ru_maxrss);
+  mine.kernel_calls = static_cast<double>(bench::kernel_calls(subject));
+  measure_parts(o, subject, report, mine);
+  bench::print_table(columns, o.on_device() ? 5 : 3);
+
+  report.update({{"subject", subject.title()},
+                 {"machine", bench::describe_machine()},
+                 {"channels", subject.options().channels},
+                 {"cells", subject.options().cells},
+                 {"batch", subject.options().batch},
+                 {"image", subject.options().image},
+                 {"parameters", subject.parameters()},
                  {"threads", kernels::default_threads()},
                  {"step_s", ours.step},
-                 {"arch_s", ours.arch},
-                 {"weight_s", ours.weight},
-                 {"median_s", median},
+                 {"median_s", bench::median(ours.step)},
+                 {"kernel_calls_per_step", mine.kernel_calls},
+                 {"arena_bytes", subject.arena_bytes()},
                  {"peak_rss_bytes", usage.ru_maxrss * 1024},
-                 {"images_per_s", 2 * static_cast<double>(o.batch) / median}});
-  std::printf("%-28s %.1f (both steps' batches counted)\n", "mixop images/s", report["images_per_s"].get<double>());
-  if (!peer.is_null()) compare(o, peer, ours, report);
+                 {"images_per_s", mine.images_per_s}});
+  for (size_t h = 0; h < ours.halves.size(); ++h)
+    report[std::string(subject.halves()[h].name) + "_s"] = ours.halves[h];
+  if (!peers.empty()) {
+    const auto fastest = std::min_element(columns.begin() + 1, columns.end(), [](const auto& a, const auto& b) {
+      return bench::median(a.step_s) < bench::median(b.step_s);
+    });
+    report["peers"] = peers;
+    report["ratio"] = fastest->ratio;
+  }
   if (!o.json.empty()) autograd::write_file(o.json, report.dump(2) + "\n");
-  if (!peer.is_null()) std::printf("ratio %.2f\n", report["ratio"].get<double>());
+  if (!peers.empty()) std::printf("ratio %.2f\n", report["ratio"].get<double>());
   return 0;
 }
 
@@ -188,21 +252,28 @@ int run(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  CLI::App app("One search step of the DARTS supernet, beside a peer");
-  app.add_option("--channels", o.channels)->capture_default_str();
-  app.add_option("--cells", o.cells)->capture_default_str();
-  app.add_option("--batch", o.batch)->capture_default_str();
-  app.add_option("--image", o.image, "height and width")->capture_default_str();
-  app.add_option("--image-channels", o.image_channels)->capture_default_str();
-  app.add_option("--steps", o.steps)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI::App app("One search step of the DARTS supernet or training step of a derived network, beside a peer");
+  app.add_option("--network", o.subject.network, "a genotype (darts_v2, a text or @file) in place of the supernet");
+  app.add_option("--channels", o.subject.channels, "default 16, of a network 36")->check(CLI::PositiveNumber);
+  app.add_option("--cells", o.subject.cells, "default 8, of a network 20")->check(CLI::PositiveNumber);
+  app.add_option("--batch", o.subject.batch, "default 64, of a network 96")->check(CLI::PositiveNumber);
+  app.add_option("--image", o.subject.image, "height and width")->capture_default_str();
+  app.add_option("--image-channels", o.subject.image_channels)->capture_default_str();
+  app.add_flag("--auxiliary", o.subject.auxiliary, "of a network: train the second classifier too");
+  app.add_option("--drop-path", o.subject.drop_path, "of a network: probability")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--steps", o.steps, "ours; with each variant of a peer, at least one a turn")
+      ->check(CLI::PositiveNumber);
   app.add_option("--device", o.device, "cpu, cuda or cuda:N")->capture_default_str();
   app.add_flag("--tf32", o.tf32, "on a device: products may round their factors to TF32");
   app.add_flag("--no-graph", o.no_graph, "on a device: start every kernel by itself");
   app.add_flag("--fed", o.fed, "on a device: images come from the host, not from its memory");
   app.add_option("--peer", o.peer)->check(CLI::IsMember({"pytorch"}));
-  app.add_option("--peer-steps", o.peer_steps)->capture_default_str();
-  app.add_option("--variant", o.variant, "of the peer, see its --help")->capture_default_str();
+  app.add_option("--peer-steps", o.peer_steps, "turns, one step of the peer each")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--variant", o.variants, "of the peer, see its --help; several by commas")->delimiter(',');
   app.add_option("--python", o.python)->capture_default_str();
+  app.add_option("--peer-script", o.script, "in place of those in bench/peers");
   app.add_option("--json", o.json, "write the numbers here");
   app.add_flag("--ops", o.ops, "print where our time goes; on a device op by op, launches included");
   CLI11_PARSE(app, argc, argv);

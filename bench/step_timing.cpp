@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <deque>
-#include <map>
 #include <numeric>
 
-#include "bench/ceilings.h"
 #include "bench/device.h"
 
 namespace mixop::bench {
@@ -21,41 +18,41 @@ using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-void measure_cpu(nas::DartsSearch& search, const nas::Batch& batch, int steps, Timings& to) {
+void measure_cpu(const Subject& subject, int steps, Timings& to) {
   for (int s = 0; s < steps; ++s) {
     const auto start = Clock::now();
-    search.arch_step(batch);
-    const double arch = since(start);
-    search.weight_step(batch);
-    const double both = since(start);
-    to.arch.push_back(arch);
-    to.weight.push_back(both - arch);
-    to.step.push_back(both);
+    double before = 0;
+    for (size_t h = 0; h < subject.halves().size(); ++h) {
+      subject.halves()[h].begin();
+      const double now = since(start);
+      to.halves[h].push_back(now - before);
+      before = now;
+    }
+    to.step.push_back(before);
   }
 }
 
-void measure_device(nas::DartsSearch& search, const nas::Batch& batch, int steps, Timings& to) {
-  cuda::Event begin, middle, end;
+void measure_device(const Subject& subject, int steps, Timings& to) {
+  const size_t halves = subject.halves().size();
+  std::vector<cuda::Event> marks(halves + 1);
   for (int s = 0; s < steps; ++s) {
     cuda::synchronize();
     const auto start = Clock::now();
-    begin.record();
-    search.begin_arch_step(batch);
-    middle.record();
-    search.begin_weight_step(batch);
-    end.record();
+    marks[0].record();
+    for (size_t h = 0; h < halves; ++h) {
+      subject.halves()[h].begin();
+      marks[h + 1].record();
+    }
     cuda::synchronize();
     to.step.push_back(since(start));
-    to.arch.push_back(middle.seconds_since(begin));
-    to.weight.push_back(end.seconds_since(middle));
+    for (size_t h = 0; h < halves; ++h) to.halves[h].push_back(marks[h + 1].seconds_since(marks[h]));
   }
 }
 
-bool is_on_device(const nas::DartsSearch& search) { return search.arch_plan().device() == kernels::Device::kCuda; }
-
-void time_ops(const nas::DartsSearch& search, bool on) {
-  for (const autograd::Plan* plan : {&search.arch_plan(), &search.weight_plan()})
-    const_cast<autograd::Plan*>(plan)->enable_timing(on);
+/// Kernels of a plan that has run on a device.
+size_t launches(const autograd::Plan& plan) {
+  if (const size_t captured = plan.graph_nodes()) return captured;
+  return cuda::CapturedGraph([calls = plan.calls()] { run_calls(calls); }).nodes();
 }
 
 }  // namespace
@@ -69,18 +66,12 @@ double mean(const std::vector<double>& v) {
   return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size());
 }
 
-void Timings::print(const char* name) const {
-  const auto [low, high] = std::minmax_element(step.begin(), step.end());
-  std::printf("%-28s step %.*f s (median of %zu, %.*f to %.*f)  arch %.*f  weight %.*f\n", name, digits,
-              median(step), step.size(), digits, *low, digits, *high, digits, median(arch), digits, median(weight));
+void measure_steps(const Subject& subject, int steps, Timings& to) {
+  to.halves.resize(subject.halves().size());
+  (subject.on_device() ? measure_device : measure_cpu)(subject, steps, to);
 }
 
-void measure_steps(nas::DartsSearch& search, const nas::Batch& batch, int steps, Timings& to) {
-  const bool on_device = is_on_device(search);
-  (on_device ? measure_device : measure_cpu)(search, batch, steps, to);
-}
-
-double measure_pipelined(nas::DartsSearch& search, const nas::Batch& batch, int steps) {
+double measure_pipelined(const Subject& subject, int steps) {
   constexpr size_t kLate = 16;  // steps; a device keeps the scores of more
   std::deque<nas::PendingScore> scores;
   nas::Score sum;
@@ -90,9 +81,8 @@ double measure_pipelined(nas::DartsSearch& search, const nas::Batch& batch, int 
   cuda::synchronize();
   const auto start = Clock::now();
   for (int s = 0; s < steps; ++s) {
-    scores.push_back(search.begin_arch_step(batch));
-    scores.push_back(search.begin_weight_step(batch));
-    read_until(2 * kLate);
+    for (const Subject::Half& half : subject.halves()) scores.push_back(half.begin());
+    read_until(subject.halves().size() * kLate);
   }
   read_until(0);
   cuda::synchronize();
@@ -101,7 +91,7 @@ double measure_pipelined(nas::DartsSearch& search, const nas::Batch& batch, int 
   return seconds;
 }
 
-double measure_evaluation(nas::DartsSearch& search, const nas::Batch& batch, int runs) {
+double measure_evaluation(Subject& subject, int runs) {
   constexpr int kWarmUp = 2;
   auto start = Clock::now();
   for (int i = -kWarmUp; i < runs; ++i) {
@@ -109,48 +99,16 @@ double measure_evaluation(nas::DartsSearch& search, const nas::Batch& batch, int
       cuda::synchronize();
       start = Clock::now();
     }
-    search.evaluate(batch);
+    subject.evaluate();
   }
   return since(start) / runs;
 }
 
-size_t launches(const autograd::Plan& plan) {
-  if (const size_t captured = plan.graph_nodes()) return captured;
-  return cuda::CapturedGraph([calls = plan.calls()] { run_calls(calls); }).nodes();
-}
-
-void print_ops(nas::DartsSearch& search, const nas::Batch& batch, int steps) {
-  const bool on_device = is_on_device(search);
-  Timings unused;  // they include the timing
-  time_ops(search, true);
-  measure_steps(search, batch, steps, unused);
-  struct Row {
-    double seconds = 0, flops = 0, traffic = 0;
-    int calls = 0;
-  };
-  std::map<std::string, Row> rows;
-  for (const autograd::Plan* plan : {&search.arch_plan(), &search.weight_plan()}) {
-    const auto infos = plan->steps();
-    for (size_t i = 0; i < infos.size(); ++i) {
-      Row& row = rows[infos[i].op + " (" + infos[i].impl + ")"];
-      row.seconds += plan->seconds()[i] / steps;
-      row.flops += infos[i].flops;
-      row.traffic += static_cast<double>(infos[i].traffic);
-      ++row.calls;
-    }
-  }
-  std::vector<std::pair<std::string, Row>> sorted(rows.begin(), rows.end());
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
-  const Ceilings& top = on_device ? device_ceilings() : measured_ceilings();
-  std::printf("%-36s %6s %9s %9s %8s %8s %8s\n", "op", "calls", "ms/step", "GFLOP/s", "%flops", "GB/s", "%copy");
-  for (const auto& [name, r] : sorted)
-    std::printf("%-36s %6d %9.*f %9.1f %8.1f %8.1f %8.1f\n", name.c_str(), r.calls, on_device ? 3 : 1,
-                r.seconds * 1e3, r.flops / r.seconds / 1e9, 100 * r.flops / r.seconds / 1e9 / top.gflops,
-                r.traffic / r.seconds / 1e9, 100 * r.traffic / r.seconds / 1e9 / top.gbytes);
-  if (on_device)
-    std::printf("each op was waited for, its time includes its launch; ceilings: %s\n", top.means.c_str());
-  time_ops(search, false);
+size_t kernel_calls(const Subject& subject) {
+  size_t calls = 0;
+  for (const Subject::Half& half : subject.halves())
+    calls += subject.on_device() ? launches(*half.plan) : half.plan->steps().size();
+  return calls;
 }
 
 }  // namespace mixop::bench

@@ -1,6 +1,7 @@
 #include "nas/layers.h"
 
 #include <cmath>
+#include <tuple>
 
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/binary.h"
@@ -50,11 +51,25 @@ Value Layers::batch_norm(Value x, const std::string& name, bool with_affine) {
     bn.gamma = g.tensor(weights, path(name + ".gamma"), c, Init::constant(1));
     bn.beta = g.tensor(weights, path(name + ".beta"), c);
   }
-  if (state) {
-    bn.running_mean = g.tensor(*state, path(name + ".running_mean"), c);
-    bn.running_var = g.tensor(*state, path(name + ".running_var"), c, Init::constant(1));
-  }
+  if (state) std::tie(bn.running_mean, bn.running_var) = running_statistics(path(name), c.last());
   return autograd::batch_norm(g, x, bn);
+}
+
+Value Layers::shared_batch_norm(Value x, const std::vector<std::string>& paths) {
+  MIXOP_CHECK(state && !paths.empty() && (training || paths.size() == 1), "shared batch norm: ", paths.size(),
+              " places with ", training ? "batch" : "running", " statistics and ", state ? "a" : "no",
+              " store of running statistics");
+  autograd::BatchNorm bn;
+  bn.training = training;
+  for (const std::string& p : paths) bn.more_running.push_back(running_statistics(p, g.shape(x).last()));
+  std::tie(bn.running_mean, bn.running_var) = bn.more_running.front();
+  bn.more_running.erase(bn.more_running.begin());
+  return autograd::batch_norm(g, x, bn);
+}
+
+std::pair<Value, Value> Layers::running_statistics(const std::string& path, int64_t channels) {
+  const Value mean = g.tensor(*state, path + ".running_mean", {channels});
+  return {mean, g.tensor(*state, path + ".running_var", {channels}, Init::constant(1))};
 }
 
 Value Layers::linear(Value x, const std::string& name, int64_t out) {
@@ -67,10 +82,13 @@ Value Layers::linear(Value x, const std::string& name, int64_t out) {
 Value Layers::relu_conv_bn(Value x, int64_t out) { return batch_norm(conv(autograd::relu(g, x), "w", out, 1)); }
 
 Value Layers::factorized_reduce(Value x, int64_t out) {
-  const Shape s = g.shape(x);
+  return factorized_reduce_rectified(autograd::relu(g, x), out);
+}
+
+Value Layers::factorized_reduce_rectified(Value y, int64_t out) {
+  const Shape s = g.shape(y);
   MIXOP_CHECK(s[1] % 2 == 0 && s[2] % 2 == 0 && out % 2 == 0, "factorized reduce: ", s[1], "x", s[2], " pixels to ",
               out, " channels: all must be even");
-  const Value y = autograd::relu(g, x);
   Conv2dAttrs odd = square(1, 2, 0, 1, 1);
   odd.pad_begin = {-1, -1};  // the view x[1:, 1:]
   const Value a = conv(y, "w1", out / 2, 1, 2), b = conv(y, "w2", out / 2, odd);
@@ -103,17 +121,21 @@ Value Layers::conv_7x1_1x7(Value x, int stride) {
   return batch_norm(conv(conv(autograd::relu(g, x), "w1x7", c, wide), "w7x1", c, tall));
 }
 
+Value Layers::pool(CellOp op, Value x, int stride) {
+  const kernels::PoolAttrs attrs{.kernel = {3, 3}, .stride = {stride, stride}, .pad = {1, 1}};
+  return op == CellOp::max_pool_3x3 ? autograd::max_pool(g, x, attrs) : autograd::avg_pool(g, x, attrs);
+}
+
 Value Layers::operation(CellOp op, Value x, int stride, bool pool_norm) {
   const Graph::Scope scope(g, std::string(op_name(op)));
-  const kernels::PoolAttrs pool{.kernel = {3, 3}, .stride = {stride, stride}, .pad = {1, 1}};
-  const auto normed = [&](Value y) { return pool_norm ? batch_norm(y, "bn", false) : y; };
   switch (op) {
     case CellOp::none:
       return {};
     case CellOp::max_pool_3x3:
-      return normed(autograd::max_pool(g, x, pool));
-    case CellOp::avg_pool_3x3:
-      return normed(autograd::avg_pool(g, x, pool));
+    case CellOp::avg_pool_3x3: {
+      const Value y = pool(op, x, stride);
+      return pool_norm ? batch_norm(y, "bn", false) : y;
+    }
     case CellOp::skip_connect:
       return stride == 1 ? x : factorized_reduce(x, g.shape(x).last());
     case CellOp::sep_conv_3x3:

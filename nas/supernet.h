@@ -1,11 +1,23 @@
 // The DARTS supernet: stacked cells whose nodes mix all candidate operations of all incoming edges.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "nas/layers.h"
 
 namespace mixop::nas {
+
+/// How the one description of a supernet becomes a graph. Both lowerings have the same parameters and state and
+/// compute the same up to rounding.
+enum class Lowering : uint8_t {
+  kGrouped,   ///< by source: parameter-free candidates once for all edges that leave a state
+  kReference  ///< by target: one node per edge and operation
+};
+std::string_view lowering_name(Lowering lowering);
+/// Throws mixop::Error for anything but "grouped" and "reference".
+Lowering parse_lowering(const std::string& name);
 
 struct SupernetOptions {
   int64_t channels = 16, classes = 10, stem_multiplier = 3;
@@ -14,6 +26,7 @@ struct SupernetOptions {
   int64_t height = 32, width = 32, image_channels = 3;
   std::vector<CellOp> operations{kDartsOps.begin(), kDartsOps.end()};
   std::vector<int> reduction_cells{};  ///< empty: cells/3 and 2*cells/3 as DARTS places them
+  Lowering lowering = Lowering::kGrouped;
 
   int edges() const { return nodes * (nodes + 3) / 2; }
   std::vector<int> reductions() const;

@@ -13,6 +13,7 @@
 #include "autograd/ops/copy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/optim.h"
+#include "autograd/ops/pool.h"
 #include "autograd/plan.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
@@ -199,10 +200,20 @@ TEST_P(RunningStatisticsOnDevice, MoveAsOnTheCpu) {
   const auto moved = [&](DType real, const CompileOptions& options) {
     TensorStore state("state", real);
     Graph g(real);
-    const Value x = g.input("x", {3, 5, 4, channels}), mean = g.tensor(state, "mean", {channels}),
-                var = g.tensor(state, "var", {channels}, Init::constant(1));
-    const Value y = autograd::batch_norm(g, x, {.gamma = {}, .beta = {}, .running_mean = mean, .running_var = var});
-    Plan plan(g, {y}, nullptr, options);
+    const Value x = g.input("x", {3, 5, 4, channels});
+    const auto tensor = [&](const char* name, double v) {
+      return g.tensor(state, name, {channels}, Init::constant(v));
+    };
+    // Two pairs follow the norm of x, two that of a pooling.
+    const Value y = autograd::batch_norm(g, x,
+                                         {.running_mean = tensor("mean", 0),
+                                          .running_var = tensor("var", 1),
+                                          .more_running = {{tensor("mean2", 3), tensor("var2", 2)}}}),
+                z = autograd::batch_norm(g, autograd::max_pool(g, x, {}),
+                                         {.running_mean = tensor("pooled_mean", 0),
+                                          .running_var = tensor("pooled_var", 1),
+                                          .more_running = {{tensor("pooled_mean2", 3), tensor("pooled_var2", 2)}}});
+    Plan plan(g, {y, z}, nullptr, options);
     for (uint64_t step = 0; step < 3; ++step) {
       const kernels::View to = plan.input("x");
       for (int64_t i = 0; i < to.shape.elements(); ++i) {

@@ -103,6 +103,17 @@ class Scratch : public testing::Test {
 
 #define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)
 
+using GoldenLowering = Scratch;
+
+TEST_F(GoldenLowering, TheReferenceLoweringPassesToo) {
+  for (const char* name : {"darts_tiny", "edge_darts_2_nodes"}) {
+    const fs::path folder = copy(name);
+    change_manifest(folder, [](nlohmann::json& j) { j["params"]["lowering"] = "reference"; });
+    for (const GoldenReport& r : run_golden_case(folder, usable_golden_devices()))
+      EXPECT_EQ(r.status, Status::kPass) << name << ": " << r.message;
+  }
+}
+
 using GoldenBad = Scratch;
 
 TEST_F(GoldenBad, CorruptedOutputFails) {

@@ -29,7 +29,10 @@ void check_gradient(const Graph& g, const Node& n) {
 }
 
 std::vector<TensorSpec> stats_shape(const Graph& g, const Node& n) {
-  const size_t count = attrs_of(n).running ? 3 : 1;
+  const int pairs = attrs_of(n).running;
+  MIXOP_CHECK(pairs >= 0 && pairs <= kernels::kMostRunning, "bn_stats: at most ", kernels::kMostRunning,
+              " pairs of running statistics follow one norm, got ", pairs);
+  const auto count = static_cast<size_t>(1 + 2 * pairs);
   check_inputs(g, n, 0, count, 1, count);
   for (size_t i = 1; i < count; ++i)
     MIXOP_CHECK(g.node(n.inputs[i]).store, "bn_stats: running statistics are written and must lie in a store");
@@ -131,9 +134,13 @@ Value batch_norm(Graph& g, Value x, const BatchNorm& bn) {
   attrs.affine = bool(bn.gamma);
   Value mean = bn.running_mean, rstd;
   if (bn.training) {
-    attrs.running = bool(bn.running_mean);
     std::vector<Value> inputs = {x};
-    if (attrs.running) inputs.insert(inputs.end(), {bn.running_mean, bn.running_var});
+    if (bn.running_mean) inputs.insert(inputs.end(), {bn.running_mean, bn.running_var});
+    for (const auto& [running_mean, running_var] : bn.more_running) {
+      MIXOP_CHECK(running_mean && running_var, "batch_norm: a further pair of running statistics is incomplete");
+      inputs.insert(inputs.end(), {running_mean, running_var});
+    }
+    attrs.running = static_cast<int>(inputs.size() / 2);
     const std::vector<Value> stats = g.add(kBnStats, inputs, attrs);
     mean = stats[0];
     rstd = stats[2];

@@ -2,6 +2,9 @@
 // the latter can move into its consumers.
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "autograd/graph.h"
 #include "kernels/ops/batch_norm.h"
 
@@ -10,10 +13,12 @@ namespace mixop::autograd {
 extern const OpDef kBnStats, kBnRstd, kBnApply, kBnReduce, kBnGrad;
 
 struct BatchNorm {
-  Value gamma, beta;                  ///< [C], both or neither
-  Value running_mean, running_var;    ///< [C] tensors of a store, both or neither; needed for evaluation
-  double eps = 1e-5, momentum = 0.1;  ///< momentum is the weight of the new statistics
+  Value gamma{}, beta{};                ///< [C], both or neither
+  Value running_mean{}, running_var{};  ///< [C] tensors of a store, both or neither; needed for evaluation
+  double eps = 1e-5, momentum = 0.1;    ///< momentum is the weight of the new statistics
   bool training = true;
+  /// Further pairs that training moves in the same way: those of norms that this one stands for.
+  std::vector<std::pair<Value, Value>> more_running{};
 };
 
 /// (x - mean) / sqrt(var + eps) * gamma + beta per channel; x is [.., C] of rank >= 2, and so is the result.

@@ -3,6 +3,7 @@
 namespace mixop::autograd {
 namespace {
 using kernels::MixAttrs;
+using kernels::MixReduceAttrs;
 using kernels::ScaleAttrs;
 
 const std::vector<MixAttrs::Term>& terms_of(const Node& n) { return n.attr<MixAttrs>().terms; }
@@ -15,18 +16,21 @@ void check_index(const Graph& g, const Node& n, Value table, int64_t index) {
 
 /// The terms' operands, the first z being input `first`: their number, and that all z are like `like` (empty: the
 /// first z) and the constants of normalised ones like its channels.
-void check_terms(const Graph& g, const Node& n, size_t first, Value table, Value like) {
-  MIXOP_CHECK(!terms_of(n).empty(), n.op->name, ": no terms");
+template <class Term>
+void check_terms(const Graph& g, const Node& n, const std::vector<Term>& terms, size_t first, Value table,
+                 Value like) {
+  MIXOP_CHECK(!terms.empty(), n.op->name, ": no terms");
   size_t at = first;
-  for (const MixAttrs::Term& t : terms_of(n)) at += 1 + t.load.inputs();
+  for (const Term& t : terms) at += 1 + t.load.inputs();
   MIXOP_CHECK(n.inputs.size() == at, n.op->name, ": its terms need ", at, " inputs, got ", n.inputs.size());
   if (!like) like = n.inputs[first];
   const TensorSpec& want = g.spec(like);
-  MIXOP_CHECK(want.dtype == g.spec(table).dtype && want.dtype != DType::kI32, n.op->name, ": the table is ",
-              kernels::name_of(g.spec(table).dtype), ", the terms are ", kernels::name_of(want.dtype));
+  MIXOP_CHECK(!table || (want.dtype == g.spec(table).dtype && want.dtype != DType::kI32), n.op->name,
+              ": the table is ", kernels::name_of(g.spec(table).dtype), ", the terms are ",
+              kernels::name_of(want.dtype));
   at = first;
-  for (const MixAttrs::Term& t : terms_of(n)) {
-    check_index(g, n, table, t.index);
+  for (const Term& t : terms) {
+    if (table) check_index(g, n, table, t.index);
     const TensorSpec& z = g.spec(n.inputs[at]);
     MIXOP_CHECK(z.shape == want.shape && z.dtype == want.dtype, n.op->name, ": the term of element ", t.index,
                 " has shape ", z.shape, ", expected ", want.shape);
@@ -38,9 +42,10 @@ void check_terms(const Graph& g, const Node& n, size_t first, Value table, Value
 }
 
 std::vector<TensorSpec> mix_shape(const Graph& g, const Node& n) {
-  MIXOP_CHECK(n.inputs.size() >= 2, "mix: no terms");
-  check_terms(g, n, 1, n.inputs[0], {});
-  return {g.spec(n.inputs[1])};
+  const auto& a = n.attr<MixAttrs>();
+  MIXOP_CHECK(n.inputs.size() > a.first_term(), "mix: no terms");
+  check_terms(g, n, a.terms, a.first_term(), a.plain ? Value() : n.inputs[0], {});
+  return {g.spec(n.inputs[a.first_term()])};
 }
 std::vector<TensorSpec> scale_shape(const Graph& g, const Node& n) {
   MIXOP_CHECK(n.inputs.size() == 2, "scale: expected a table and a tensor, got ", n.inputs.size(), " inputs");
@@ -49,19 +54,36 @@ std::vector<TensorSpec> scale_shape(const Graph& g, const Node& n) {
 }
 std::vector<TensorSpec> weight_grad_shape(const Graph& g, const Node& n) {
   MIXOP_CHECK(n.inputs.size() >= 3, "mix_weight_grad: no terms");
-  check_terms(g, n, 2, n.inputs[1], n.inputs[0]);
+  check_terms(g, n, terms_of(n), 2, n.inputs[1], n.inputs[0]);
   return {g.spec(n.inputs[1])};
 }
 
+std::vector<TensorSpec> reduce_shape(const Graph& g, const Node& n) {
+  const auto& a = n.attr<MixReduceAttrs>();
+  MIXOP_CHECK(n.inputs.size() > a.first_term(), "mix_reduce: no terms");
+  check_terms(g, n, a.terms, a.first_term(), a.table ? n.inputs[1] : Value(), n.inputs[0]);
+  const TensorSpec& arriving = g.spec(n.inputs[0]);
+  MIXOP_CHECK(a.table || !a.dtable, "mix_reduce: the gradient of a table needs the table's shape");
+  std::vector<TensorSpec> out;
+  if (a.dtable) out.push_back(g.spec(n.inputs[1]));
+  for (const MixReduceAttrs::Term& t : a.terms) {
+    MIXOP_CHECK(!t.load.relu && (t.load.norm || !t.sums), "mix_reduce: sums are those of a norm, not of a relu");
+    MIXOP_CHECK((a.table || !t.scaled) && (a.dtable || !t.weighted), "mix_reduce: a term needs a table");
+    if (t.sums) out.insert(out.end(), 2, {Shape{arriving.shape.last()}, arriving.dtype});
+  }
+  return out;
+}
+
 /// Rules are asked for before any transform is moved into the terms.
-void check_plain(const Node& n) {
+void check_unfused(const Node& n) {
+  MIXOP_CHECK(!n.attr<MixAttrs>().plain, n.op->name, ": take gradients before fusing the graph");
   for (const MixAttrs::Term& t : terms_of(n))
     MIXOP_CHECK(t.load.none(), n.op->name, ": take gradients before fusing the graph");
 }
 
 void mix_rule(GradContext& ctx) {
   const Node& n = ctx.node();
-  check_plain(n);
+  check_unfused(n);
   const int terms = static_cast<int>(terms_of(n).size());
   for (int t = 0; t < terms; ++t)
     if (ctx.wants(1 + t)) ctx.set(1 + t, scale(ctx.graph, ctx.in(0), ctx.dy(), terms_of(n)[t].index));
@@ -81,7 +103,7 @@ void scale_rule(GradContext& ctx) {
 /// It is linear in G and in each z; the table gives only the shape.
 void weight_grad_rule(GradContext& ctx) {
   const Node& n = ctx.node();
-  check_plain(n);
+  check_unfused(n);
   const int terms = static_cast<int>(terms_of(n).size());
   if (ctx.wants(0)) {
     std::vector<Value> inputs = {ctx.dy()};
@@ -96,7 +118,20 @@ double scale_flops(const Graph&, const Node& n) { return static_cast<double>(n.o
 double mix_flops(const Graph& g, const Node& n) {
   double per_element = 0;
   for (const MixAttrs::Term& t : terms_of(n)) per_element += 2 + (t.load.norm ? 2 : 0) + (t.load.affine ? 1 : 0);
-  return per_element * static_cast<double>(g.shape(n.inputs[n.op == &kMix ? 1 : 0]).elements());
+  return per_element *
+         static_cast<double>(g.shape(n.inputs[n.op == &kMix ? n.attr<MixAttrs>().first_term() : 0]).elements());
+}
+std::string mix_detail(const Node& n) { return n.attr<MixAttrs>().plain ? "plain" : ""; }
+double reduce_flops(const Graph& g, const Node& n) {
+  double per_element = 1;
+  for (const MixReduceAttrs::Term& t : n.attr<MixReduceAttrs>().terms) per_element += t.load.norm ? 3 : 2;
+  return per_element * static_cast<double>(g.shape(n.inputs[0]).elements());
+}
+std::string reduce_detail(const Node& n) {
+  const auto& a = n.attr<MixReduceAttrs>();
+  std::string s = a.dtable ? "dtable " : "";
+  for (const MixReduceAttrs::Term& t : a.terms) s += t.sums ? 's' : t.load.norm ? 'n' : 'p';
+  return s;
 }
 }  // namespace
 
@@ -105,6 +140,7 @@ const OpDef kMix{.name = "mix",
                  .grad = mix_rule,
                  .cpu = kernels::mix_cpu,
                  .cuda = kernels::mix_cuda,
+                 .detail = mix_detail,
                  .flops = mix_flops,
                  .accumulates = true};
 const OpDef kScale{.name = "scale",
@@ -121,6 +157,14 @@ const OpDef kMixWeightGrad{.name = "mix_weight_grad",
                            .cuda = kernels::mix_weight_grad_cuda,
                            .flops = mix_flops,
                            .accumulates = true};
+const OpDef kMixReduce{.name = "mix_reduce",
+                       .shape = reduce_shape,
+                       .grad = nullptr,
+                       .cpu = kernels::mix_reduce_cpu,
+                       .cuda = kernels::mix_reduce_cuda,
+                       .detail = reduce_detail,
+                       .flops = reduce_flops,
+                       .accumulates = true};
 
 Value mix(Graph& g, Value table, const std::vector<std::pair<int64_t, Value>>& terms) {
   MixAttrs attrs;

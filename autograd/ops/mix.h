@@ -8,7 +8,8 @@
 
 namespace mixop::autograd {
 
-extern const OpDef kMix, kScale, kMixWeightGrad;
+/// kMixReduce has no builder: passes/fuse_mix.cpp puts it in the place of its composite.
+extern const OpDef kMix, kScale, kMixWeightGrad, kMixReduce;
 
 /// sum over terms (index, z) of table[index] * z; index counts over the flattened table (softmaxed architecture
 /// weights, [edges, ops] or any other shape), all z have the shape [.., C] of the result. Elements of the table

@@ -4,6 +4,8 @@ namespace mixop::autograd {
 namespace {
 using kernels::AvgPoolGradAttrs;
 using kernels::PoolAxis;
+using kernels::PoolStatsAttrs;
+using kernels::PoolStatsGradAttrs;
 
 /// The output of pooling x; throws when the attributes do not fit.
 Shape pooled(const Node& n, const PoolAttrs& a, const Shape& x) {
@@ -50,6 +52,46 @@ std::vector<TensorSpec> avg_grad_shape(const Graph& g, const Node& n) {
   return {{a.x, g.spec(n.inputs[0]).dtype}};
 }
 
+void check_vectors(const Graph& g, const Node& n, size_t from, size_t to, int64_t channels) {
+  for (size_t i = from; i < to; ++i)
+    MIXOP_CHECK(g.shape(n.inputs[i]) == Shape{channels}, n.op->name, ": input ", i, " ", g.shape(n.inputs[i]),
+                " must have one element for each of ", channels, " channels");
+}
+std::vector<TensorSpec> stats_shape(const Graph& g, const Node& n) {
+  const auto& a = n.attr<PoolStatsAttrs>();
+  MIXOP_CHECK(a.norm.running >= 0 && a.norm.running <= kernels::kMostRunning, n.op->name, ": at most ",
+              kernels::kMostRunning, " pairs of running statistics, got ", a.norm.running);
+  const auto count = static_cast<size_t>(1 + 2 * a.norm.running);
+  MIXOP_CHECK(n.inputs.size() == count, n.op->name, ": its attributes need ", count, " inputs, got ",
+              n.inputs.size());
+  if (!a.max) check_no_dilation(n, a.pool);
+  const TensorSpec& x = g.spec(n.inputs[0]);
+  const Shape z = pooled(n, a.pool, x.shape);
+  check_vectors(g, n, 1, count, z[3]);
+  const TensorSpec vector{{z[3]}, x.dtype};
+  return {{z, x.dtype}, vector, vector, vector};
+}
+std::vector<TensorSpec> stats_grad_shape(const Graph& g, const Node& n) {
+  const auto& a = n.attr<PoolStatsGradAttrs>();
+  const size_t count = a.x_at() + (a.max ? 1 : 0);
+  MIXOP_CHECK(n.inputs.size() == count, n.op->name, ": its attributes need ", count, " inputs, got ",
+              n.inputs.size());
+  if (!a.max) check_no_dilation(n, a.pool);
+  const Shape z = pooled(n, a.pool, a.x);
+  check_dy(g, n, z);
+  MIXOP_CHECK(g.shape(n.inputs[1]) == z, n.op->name, ": z ", g.shape(n.inputs[1]), " must be the pooled ", z);
+  check_vectors(g, n, 2, 6, z[3]);
+  if (a.norm.scaled) {
+    const Shape& table = g.shape(n.inputs[6]);
+    const int64_t i = a.norm.scale_index;
+    MIXOP_CHECK(i >= 0 && i < table.elements(), n.op->name, ": element ", i, " does not exist in the table ",
+                table);
+  }
+  MIXOP_CHECK(!a.max || g.shape(n.inputs[a.x_at()]) == a.x, n.op->name, ": x ", g.shape(n.inputs.back()),
+              ", expected ", a.x);
+  return {{a.x, g.spec(n.inputs[0]).dtype}};
+}
+
 void max_rule(GradContext& ctx) {
   if (ctx.wants(0)) ctx.set(0, ctx.graph.add(kMaxPoolGrad, {ctx.dy(), ctx.in(0)}, ctx.node().attrs)[0]);
 }
@@ -73,12 +115,28 @@ double max_grad_flops(const Graph& g, const Node& n) {
 double avg_grad_flops(const Graph& g, const Node& n) {
   return windows_flops(n.attr<AvgPoolGradAttrs>().pool, g.shape(n.inputs[0]));
 }
+double stats_flops(const Graph&, const Node& n) {
+  const Shape& z = n.outputs[0].shape;
+  return windows_flops(n.attr<PoolStatsAttrs>().pool, z) + 4 * static_cast<double>(z.elements());
+}
+double stats_grad_flops(const Graph& g, const Node& n) {
+  const Shape& z = g.shape(n.inputs[1]);
+  return windows_flops(n.attr<PoolStatsGradAttrs>().pool, z) + 5 * static_cast<double>(z.elements());
+}
 std::string describe(const PoolAttrs& a) {
   return kernels::text("k", a.kernel[0], "x", a.kernel[1], " s", a.stride[0], "x", a.stride[1], " p", a.pad[0], ",",
                        a.pad[1], " d", a.dilation[0], "x", a.dilation[1], a.include_pad ? " include_pad" : "",
                        a.ceil_mode ? " ceil" : "");
 }
 std::string detail(const Node& n) { return describe(n.attr<PoolAttrs>()); }
+std::string stats_detail(const Node& n) {
+  const auto& a = n.attr<PoolStatsAttrs>();
+  return (a.max ? "max " : "avg ") + describe(a.pool);
+}
+std::string stats_grad_detail(const Node& n) {
+  const auto& a = n.attr<PoolStatsGradAttrs>();
+  return (a.max ? "max " : "avg ") + describe(a.pool);
+}
 std::string avg_grad_detail(const Node& n) { return describe(n.attr<AvgPoolGradAttrs>().pool); }
 }  // namespace
 
@@ -112,6 +170,22 @@ const OpDef kAvgPoolGrad{.name = "avg_pool_grad",
                          .detail = avg_grad_detail,
                          .flops = avg_grad_flops,
                          .accumulates = true};
+
+const OpDef kPoolStats{.name = "pool_stats",
+                       .shape = stats_shape,
+                       .grad = nullptr,
+                       .cpu = kernels::pool_stats_cpu,
+                       .cuda = kernels::pool_stats_cuda,
+                       .detail = stats_detail,
+                       .flops = stats_flops};
+const OpDef kPoolStatsGrad{.name = "pool_stats_grad",
+                           .shape = stats_grad_shape,
+                           .grad = nullptr,
+                           .cpu = kernels::pool_stats_grad_cpu,
+                           .cuda = kernels::pool_stats_grad_cuda,
+                           .detail = stats_grad_detail,
+                           .flops = stats_grad_flops,
+                           .accumulates = true};
 
 Value max_pool(Graph& g, Value x, const PoolAttrs& attrs) { return g.add(kMaxPool, {x}, attrs)[0]; }
 Value avg_pool(Graph& g, Value x, const PoolAttrs& attrs) { return g.add(kAvgPool, {x}, attrs)[0]; }

@@ -2,13 +2,14 @@
 #pragma once
 
 #include "autograd/graph.h"
-#include "kernels/ops/pool.h"
+#include "kernels/ops/pool_stats.h"
 
 namespace mixop::autograd {
 
 using kernels::PoolAttrs;
 
 extern const OpDef kMaxPool, kMaxPoolGrad, kAvgPool, kAvgPoolGrad;
+extern const OpDef kPoolStats, kPoolStatsGrad;  ///< fused forms, made by passes/fuse_pool.cpp
 
 /// The maximum of each window; padding acts as -inf. x [N, H, W, C] -> [N, Ho, Wo, C]. Throws when the padding
 /// exceeds half the kernel or the padded image is smaller than a window.

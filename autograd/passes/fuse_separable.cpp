@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "autograd/ops/batch_norm.h"
+#include "autograd/ops/binary.h"
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/separable.h"
 #include "autograd/passes/passes.h"
@@ -79,7 +80,7 @@ class Fuser {
     const Value z{u.pointwise, 0};
     for (const Use& use : r_.uses(z)) {
       if (r_.node(use.node).op != &kBnStats) continue;
-      if (u.stats >= 0) return false;
+      if (u.stats >= 0 || r_.node(use.node).attr<BatchNormAttrs>().running > 1) return false;
       u.stats = use.node;
     }
     // The fused node stands behind the statistics: nobody may read z before.
@@ -122,6 +123,9 @@ class Fuser {
   bool weight_gradient_fits(const Unit& u) const {
     if (u.depthwise_wgrad < 0) return u.depthwise_dgrad >= 0;
     const Node &n = r_.node(u.depthwise_wgrad), &d = r_.node(u.depthwise);
+    // Without a data gradient that of the filter is the first result, to which sums would add: it cannot.
+    const Use* reader = r_.only_use({u.depthwise_wgrad, 0});
+    if (u.depthwise_dgrad < 0 && reader && r_.node(reader->node).op == &kSum) return false;
     const OnLoad &a = conv(u.depthwise_wgrad).load, &b = conv(u.depthwise).load;
     return n.inputs[1] == d.inputs[0] && same_norm(a, b) && a.relu == b.relu &&
            std::equal(n.inputs.begin() + 2, n.inputs.end(), d.inputs.begin() + 2, d.inputs.end());
@@ -160,7 +164,7 @@ class Fuser {
     std::vector<Value> in = operands(u);
     if (u.stats >= 0) {
       const auto& a = r_.node(u.stats).attr<BatchNormAttrs>();
-      unit.running = a.running;
+      unit.running = a.running > 0;
       unit.eps = a.eps;
       unit.momentum = a.momentum;
       in.insert(in.end(), r_.node(u.stats).inputs.begin() + 1, r_.node(u.stats).inputs.end());

@@ -16,8 +16,24 @@ Graph prune(const Graph& graph, std::vector<Value>& outputs);
 /// A producer is absorbed only when every consumer can absorb it, so that nothing is computed twice and stored too.
 void fuse(Graph& graph, const std::vector<Value>& outputs);
 
+/// Poolings with the statistics of their results, and the way back through both (fuse_pool.cpp).
+void fuse_pool(Graph& graph, std::vector<Value>& outputs);
+
 /// The composites that have kernels of their own, one pass each: separable convolutions (fuse_separable.cpp).
 void fuse_separable(Graph& graph, std::vector<Value>& outputs);
+/// All reductions of one arriving gradient become one mix_reduce (fuse_mix.cpp).
+void fuse_mix(Graph& graph, std::vector<Value>& outputs);
+
+/// Several scaled values in a sum become one mix (fuse_scales.cpp).
+void fuse_scales(Graph& graph, std::vector<Value>& outputs);
+
+/// Which units of fused nodes run as one node.
+struct Grouping {
+  size_t most = 0;     ///< units of a node; 0: any number
+  bool apart = false;  ///< also units of different inputs: fewer launches on a device, no gain on a CPU
+};
+/// Groups separable convolutions and their gradients (group_separable.cpp).
+void group_separable(Graph& graph, std::vector<Value>& outputs, const Grouping& grouping);
 
 /// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
 struct Place {

@@ -21,13 +21,15 @@ const Use* Rewriter::only_use(Value v) const {
   return uses(v).size() == 1 && !requested(v) ? &uses(v)[0] : nullptr;
 }
 
-int Rewriter::insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place) {
+int Rewriter::insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place,
+                     int like) {
   Node node;
   node.op = &op;
   node.inputs = std::move(inputs);
   node.attrs = std::move(attrs);
-  node.name = graph_.node(place).name;
-  node.backward = graph_.node(place).backward;
+  const Node& from = graph_.node(like < 0 ? place : like);
+  node.name = from.name;
+  node.backward = from.backward;
   inserted_.push_back({std::move(node), place});
   return graph_.size() + static_cast<int>(inserted_.size()) - 1;
 }
@@ -43,13 +45,13 @@ void Rewriter::finish() {
   };
   // Sources first, for they depend on nothing and inserted nodes may stand before them.
   std::vector<std::pair<const Node*, int>> order;
-  std::vector<std::vector<int>> behind(graph_.size());
-  for (size_t i = 0; i < inserted_.size(); ++i) behind[inserted_[i].place].push_back(static_cast<int>(i));
+  std::vector<std::vector<int>> behind(static_cast<size_t>(graph_.size()) + 1);  // [place + 1]
+  for (size_t i = 0; i < inserted_.size(); ++i) behind[inserted_[i].place + 1].push_back(static_cast<int>(i));
   for (int i = 0; i < graph_.size(); ++i)
     if (!graph_.node(i).op) order.emplace_back(&graph_.node(i), i);
-  for (int i = 0; i < graph_.size(); ++i) {
-    if (graph_.node(i).op) order.emplace_back(&graph_.node(i), i);
-    for (const int k : behind[i]) order.emplace_back(&inserted_[k].node, graph_.size() + k);
+  for (int i = -1; i < graph_.size(); ++i) {
+    if (i >= 0 && graph_.node(i).op) order.emplace_back(&graph_.node(i), i);
+    for (const int k : behind[i + 1]) order.emplace_back(&inserted_[k].node, graph_.size() + k);
   }
   std::vector<int> number(order.size(), -1);
   // A replaced node that still stands may read what comes later now: it is dead, and left out.

@@ -29,13 +29,14 @@ class Rewriter {
   bool free(int node) const { return !taken_[node]; }
   void take(int node) { taken_[node] = true; }
 
-  /// Adds a node directly behind `place`, a node of the original graph that gives it its name; its inputs must be
-  /// computed by then. Returns its number for replace().
-  int insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place);
+  /// Adds a node directly behind `place`, a node of the original graph (-1: before all of them); its inputs must be
+  /// computed by then. It takes the name of `like`, or of `place`. Returns its number for replace().
+  int insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place,
+             int like = -1);
   template <class A>
-  int insert(const OpDef& op, std::vector<Value> inputs, A attrs, int place) {
+  int insert(const OpDef& op, std::vector<Value> inputs, A attrs, int place, int like = -1) {
     return insert(op, std::move(inputs), std::shared_ptr<const void>(std::make_shared<const A>(std::move(attrs))),
-                  place);
+                  place, like);
   }
   /// Readers of `old` read `now`, a value of an inserted or an original node, from now on.
   void replace(Value old, Value now);

@@ -8,9 +8,9 @@ EDGES = sum(2 + n for n in range(NODES))  # node n reads both cell inputs and al
 KNOWN_PARAMETERS = {(16, 8): 1930618, (4, 5): 136182, (8, 8): 597890}
 
 
-def norm(channels):
-    """Batch norm without scale and shift: a learnable scale would undo the alphas."""
-    return nn.BatchNorm2d(channels, affine=False)
+def norm(channels, affine=False):
+    """Batch norm, in a supernet without scale and shift: a learnable scale would undo the alphas."""
+    return nn.BatchNorm2d(channels, affine=affine)
 
 
 def depthwise(c, kernel, stride=1, dilation=1):
@@ -21,28 +21,28 @@ def pointwise(c_in, c_out, stride=1):
     return nn.Conv2d(c_in, c_out, 1, stride, bias=False)
 
 
-def relu_conv_norm(c_in, c_out):
-    return nn.Sequential(nn.ReLU(), pointwise(c_in, c_out), norm(c_out))
+def relu_conv_norm(c_in, c_out, affine=False):
+    return nn.Sequential(nn.ReLU(), pointwise(c_in, c_out), norm(c_out, affine))
 
 
-def separable(c, kernel, stride):
+def separable(c, kernel, stride, affine=False):
     def half(s):
-        return [nn.ReLU(), depthwise(c, kernel, s), pointwise(c, c), norm(c)]
+        return [nn.ReLU(), depthwise(c, kernel, s), pointwise(c, c), norm(c, affine)]
 
     return nn.Sequential(*half(stride), *half(1))
 
 
-def dilated(c, kernel, stride):
-    return nn.Sequential(nn.ReLU(), depthwise(c, kernel, stride, dilation=2), pointwise(c, c), norm(c))
+def dilated(c, kernel, stride, affine=False):
+    return nn.Sequential(nn.ReLU(), depthwise(c, kernel, stride, dilation=2), pointwise(c, c), norm(c, affine))
 
 
 class FactorizedReduce(nn.Module):
     """Halves height and width: two strided 1x1 convolutions, one of them shifted by a pixel, side by side."""
 
-    def __init__(self, c_in, c_out):
+    def __init__(self, c_in, c_out, affine=False):
         super().__init__()
         self.even, self.odd = pointwise(c_in, c_out // 2, 2), pointwise(c_in, c_out // 2, 2)
-        self.norm = norm(c_out)
+        self.norm = norm(c_out, affine)
 
     def forward(self, x):
         x = torch.relu(x)

@@ -25,4 +25,34 @@ struct Axis {
   }
 };
 
+/// A convolution along one axis, from an extent `in` to an extent `out`: ih = oh * stride - pad + r * dilation.
+inline Axis forward_axis(int kernel, int stride, int pad, int dilation, int64_t in, int64_t out) {
+  Axis x;
+  x.in = in, x.out = x.count = out;
+  x.in_step = stride;
+  for (; x.taps < kernel; ++x.taps) {
+    x.offset[x.taps] = x.taps * dilation - pad;
+    x.filter[x.taps] = x.taps;
+  }
+  return x;
+}
+
+/// Its transpose, from the gradient of the convolution's output (extent `in`) to that of its input (extent `out`):
+/// with stride s it splits into s gathers, one for each position modulo s; each filter element belongs to exactly
+/// one of them. phase < stride.
+inline Axis transposed_axis(int kernel, int stride, int pad, int dilation, int64_t in, int64_t out,
+                            int64_t phase) {
+  Axis x;
+  x.in = in, x.out = out;
+  x.first = phase, x.out_step = stride;
+  x.count = std::max<int64_t>(0, (out - phase + stride - 1) / stride);
+  for (int r = kernel - 1; r >= 0; --r) {
+    const int64_t at = phase + pad - int64_t{r} * dilation;
+    if (at % stride) continue;
+    x.offset[x.taps] = static_cast<int>(at / stride);
+    x.filter[x.taps++] = r;
+  }
+  return x;
+}
+
 }  // namespace mixop::kernels

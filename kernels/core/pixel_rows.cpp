@@ -36,6 +36,13 @@ void load_rows(const float* from, int64_t ld, int64_t rows, int64_t channels, co
   if (ld == channels && ld_to == channels && one_row(channels, kNorm)) {
     const int64_t n = rows * channels;
     int64_t i = 0;
+    for (; i + 4 * lanes <= n; i += 4 * lanes) {  // loads before stores, which they might alias
+      FloatVec v[4];
+      HWY_UNROLL(4)
+      for (int j = 0; j < 4; ++j) v[j] = transform<kNorm, kRelu>(hn::LoadU(d, from + i + j * lanes), t, 0);
+      HWY_UNROLL(4)
+      for (int j = 0; j < 4; ++j) hn::StoreU(v[j], d, to + i + j * lanes);
+    }
     for (; i + lanes <= n; i += lanes) hn::StoreU(transform<kNorm, kRelu>(hn::LoadU(d, from + i), t, 0), d, to + i);
     if (i < n) store_first(transform<kNorm, kRelu>(load_first(d, from + i, n - i), t, 0), d, to + i, n - i);
     return;

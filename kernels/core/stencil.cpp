@@ -13,6 +13,11 @@ namespace mixop::kernels {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+HWY_INLINE FloatVec init_of(const StencilRow& g, const float* out) {
+  const Floats d;
+  return g.init ? hn::LoadU(d, g.init + (out - g.out)) : hn::Zero(d);
+}
+
 // B outputs share each weight vector. Addresses are kept as one pointer per four vectors, which x86 addressing
 // extends, so that they do not spill.
 template <int B>
@@ -21,7 +26,7 @@ HWY_INLINE void stencil_block(const StencilRow& g, const float* w, int64_t in, f
   const int64_t lanes = hn::Lanes(d), step = g.step;
   FloatVec acc[B];
   HWY_UNROLL(16)
-  for (int i = 0; i < B; ++i) acc[i] = hn::Zero(d);
+  for (int i = 0; i < B; ++i) acc[i] = init_of(g, out + i * g.out_step);
   for (int r = 0; r < g.filter_rows; ++r) {
     for (int s = 0; s < g.filter_columns; ++s, w += lanes) {
       const FloatVec wv = hn::LoadU(d, w);
@@ -77,7 +82,7 @@ HWY_INLINE void shared_block(const StencilRow& g, const float* w, int64_t in, fl
   HWY_UNROLL(2)
   for (int k = 0; k < kSums; ++k) {
     HWY_UNROLL(16)
-    for (int i = 0; i < B; ++i) acc[k][i] = hn::Zero(d);
+    for (int i = 0; i < B; ++i) acc[k][i] = k ? hn::Zero(d) : init_of(g, out + i * g.out_step);
   }
   HWY_UNROLL(8)
   for (int r = 0; r < S; ++r, w += S * lanes) {

@@ -18,6 +18,7 @@ struct StencilRow {
   int64_t vectors, blocks, step;
   float* out;
   int64_t out_step;
+  const float* init = nullptr;  ///< added to the outputs; laid out as they are, in other memory
 };
 
 /// Weight gradient of some output rows: acc[r, s] += sum_i sum_j dy[i][j * dy_step] * row[i, r][column[s] + j *

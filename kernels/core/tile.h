@@ -19,10 +19,11 @@ struct PixelLayout {
   int64_t pixel;   ///< floats from one pixel to the next
   int64_t blocks;  ///< channel vectors, each passes over the row by itself
 
-  PixelLayout(int64_t lanes_, int64_t channels_)
+  /// Without may_be_flat a pixel takes whole vectors in any case.
+  PixelLayout(int64_t lanes_, int64_t channels_, bool may_be_flat = true)
       : lanes(lanes_),
         channels(channels_),
-        flat(lanes % channels == 0),
+        flat(may_be_flat && lanes % channels == 0),
         pixel(flat ? channels : round_up(channels, lanes)),
         blocks(flat ? 1 : pixel / lanes) {}
   int64_t step() const { return flat ? lanes : pixel; }  ///< floats from one vector of a row to the next

@@ -1,26 +1,20 @@
 #include "kernels/ops/batch_norm.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "kernels/core/wide_rows.h"
 #include "kernels/ops/batch_norm_ref.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/ops/batch_norm_cpu.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/core/simd-inl.h"
+#include "kernels/core/moments.h"
 
 #ifndef MIXOP_KERNELS_OPS_BATCH_NORM_CPU_ONCE
 #define MIXOP_KERNELS_OPS_BATCH_NORM_CPU_ONCE
 namespace mixop::kernels {
 namespace {
 constexpr int64_t kTaskElements = 16384;  // elementwise: 64 KB of each operand
-constexpr int64_t kMaxPartials = 32;      // reductions: fixed, so that sums do not depend on the number of threads
-
-/// Rows that a reduction reads again from the first-level cache and sums in float32.
-int64_t block_rows(int64_t width) { return std::clamp<int64_t>(4096 / width, 16, 256); }
 
 /// x[rows, C] cut into tasks of whole wide rows.
 struct Cut {
@@ -45,9 +39,7 @@ struct Cut {
 bool dense(const View& v) { return v.ld == v.last(); }
 
 /// Partials of a reduction: for each task two rows of doubles.
-size_t partials_bytes(const Call& call) {
-  return kMaxPartials * 2 * widest_row(call.in[0].last()) * sizeof(double);
-}
+size_t partials_bytes(const Call& call) { return moments_bytes(call.in[0].last()); }
 size_t constants_bytes(const Call& call, int rows) { return rows * widest_row(call.in[0].last()) * sizeof(float); }
 }  // namespace
 }  // namespace mixop::kernels
@@ -58,98 +50,16 @@ namespace mixop::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Merges statistics of equal counts into running ones, per column (Chan, Golub and LeVeque 1979).
-void Merge(int64_t n, double* mean, double* m2, double count, const double* mean_b, const double* m2_b,
-           double count_b) {
-  const double part = count_b / (count + count_b), both = count * part;
-  for (int64_t i = 0; i < n; ++i) {
-    const double delta = mean_b[i] - mean[i];
-    mean[i] += delta * part;
-    m2[i] += m2_b[i] + delta * delta * both;
-  }
-}
-
-/// Adds a block of rows to the statistics of its columns. One pass finds the mean relative to the first row, a
-/// second one, from cache, sums around it: no cancellation, and a constant column gives exactly its value and 0.
-void AddMoments(const float* x, int64_t stride, int64_t rows, int64_t width, double count, double* mean,
-                double* m2) {
-  const float inverse = 1.0f / static_cast<float>(rows);
-  for_columns(width, [&]<int G>(auto io, int64_t j) HWY_ATTR {
-    const F32 d;
-    Vec32 centre[G], sum[G], squares[G];
-    for (int g = 0; g < G; ++g) {
-      centre[g] = io.load(x + j + g * kLanes);
-      sum[g] = hn::Zero(d);
-    }
-    for (int64_t r = 1; r < rows; ++r)
-      for (int g = 0; g < G; ++g)
-        sum[g] = hn::Add(sum[g], hn::Sub(io.load(x + r * stride + j + g * kLanes), centre[g]));
-    for (int g = 0; g < G; ++g) {
-      centre[g] = hn::MulAdd(sum[g], hn::Set(d, inverse), centre[g]);
-      sum[g] = squares[g] = hn::Zero(d);
-    }
-    for (int64_t r = 0; r < rows; ++r)
-      for (int g = 0; g < G; ++g) {
-        const Vec32 v = hn::Sub(io.load(x + r * stride + j + g * kLanes), centre[g]);
-        sum[g] = hn::Add(sum[g], v);
-        squares[g] = hn::MulAdd(v, v, squares[g]);
-      }
-    HWY_ALIGN float c[G * kLanes], s[G * kLanes], q[G * kLanes];
-    double mean_b[G * kLanes], m2_b[G * kLanes];
-    for (int g = 0; g < G; ++g) {
-      hn::Store(centre[g], d, c + g * kLanes);
-      hn::Store(sum[g], d, s + g * kLanes);
-      hn::Store(squares[g], d, q + g * kLanes);
-    }
-    const double per_row = 1.0 / static_cast<double>(rows);
-    for (int64_t i = 0; i < G * kLanes; ++i) {
-      mean_b[i] = c[i] + s[i] * per_row;
-      m2_b[i] = q[i] - s[i] * per_row * s[i];
-    }
-    Merge(std::min<int64_t>(G * kLanes, width - j), mean + j, m2 + j, count, mean_b, m2_b,
-          static_cast<double>(rows));
-  });
-}
-
 void StatsRun(const Call& call) {
   const View& x = call.in[0];
-  const int64_t channels = x.last();
   const Cut cut(x, dense(x), kLanes, kMaxPartials);
   double* partials = call.exec->scratch<double>();
-  const int64_t stride = 2 * widest_row(channels);
   parallel_for(*call.exec, cut.tasks, [&](int64_t task, int) HWY_ATTR {
-    double *mean = partials + task * stride, *m2 = mean + stride / 2;
-    std::fill(mean, mean + stride, 0.0);
-    double count = 0;  // rows of channels in each of the first `channels` columns so far
-    for_wide_rows(cut.task(task), channels, cut.per_wide, [&](int64_t first, int64_t rows, int64_t width) HWY_ATTR {
-      const int64_t row = x.ld * (width / channels), block = block_rows(width);
-      const float* p = x.as<float>() + first * x.ld;
-      for (int64_t r = 0; r < rows; r += block) {
-        const int64_t n = std::min(block, rows - r);
-        AddMoments(p + r * row, row, n, width, count, mean, m2);
-        count += static_cast<double>(n);
-      }
-      if (width == channels) return;
-      const double each = count;  // fold the repeated columns into the first `channels`
-      for (int64_t k = channels; k < width; k += channels, count += each)
-        Merge(channels, mean, m2, count, mean + k, m2 + k, each);
-    });
+    TaskMoments(x, cut.task(task), partials + task * partial_doubles(x.last())).finish();
   });
-  double *mean = partials, *m2 = partials + stride / 2;
-  for (int64_t t = 1; t < cut.tasks; ++t) {
-    const Range done = cut.task(t);
-    const double *mean_b = partials + t * stride, *m2_b = mean_b + stride / 2;
-    Merge(channels, mean, m2, static_cast<double>(done.begin), mean_b, m2_b,
-          static_cast<double>(done.end - done.begin));
-  }
-  const double eps = call.attr<BatchNormAttrs>().eps;
-  for (int64_t c = 0; c < channels; ++c) {
-    double var = m2[c] / static_cast<double>(x.rows());
-    if (var < 0) var = 0;
-    call.out[0].as<float>()[c] = static_cast<float>(mean[c]);
-    call.out[1].as<float>()[c] = static_cast<float>(var);
-    call.out[2].as<float>()[c] = static_cast<float>(1 / std::sqrt(var + eps));
-  }
+  FinishStats(
+      partials, x.last(), cut.tasks, [&](int64_t task) { return cut.task(task); }, call.attr<BatchNormAttrs>().eps,
+      call.out.data());
 }
 
 /// s1 += column sums of dy, s2 += those of dy * (x - mean).
@@ -299,7 +209,7 @@ namespace {
 
 void stats(const Call& call) {
   HWY_DYNAMIC_DISPATCH(StatsRun)(call);
-  move_running<float>(call);
+  move_running<float>(call.attr<BatchNormAttrs>(), call.in.data() + 1, call.in[0].rows(), call.out[0], call.out[1]);
 }
 void apply(const Call& call) { HWY_DYNAMIC_DISPATCH(ApplyRun)(call); }
 void reduce(const Call& call) { HWY_DYNAMIC_DISPATCH(ReduceRun)(call); }

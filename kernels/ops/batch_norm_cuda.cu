@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/cuda/channel_sums.cuh"
 #include "kernels/core/cuda/columns.cuh"
 
 namespace mixop::kernels {
@@ -13,33 +14,6 @@ using namespace cuda;
 constexpr int kTile = 4;     // elementwise: rows that a thread has under way
 constexpr int kSumTile = 8;  // reductions: numbers that are added in float32 before they go to a double
 constexpr int64_t kMostBlocks = 4096, kMostPartials = 512;
-constexpr int kMergeThreads = 128;  // a warp for each channel
-
-/// Leaves a block's two sums in partials[channel][block][2].
-template <int kWidth>
-__device__ void store_partials(const Columns& k, double (&sums)[2][kWidth], double* partials) {
-  reduce_columns(k, sums, [&](int channel, int which, double sum) {
-    partials[(static_cast<int64_t>(channel) * gridDim.x + blockIdx.x) * 2 + which] = sum;
-  });
-}
-
-/// The two sums over all blocks of the channel of this warp.
-struct Merged {
-  double first = 0, second = 0;
-
-  __device__ Merged(const double* partials, int channel, int blocks) {
-    const double* p = partials + static_cast<int64_t>(channel) * blocks * 2;
-    for (int i = static_cast<int>(threadIdx.x) % kWarp; i < blocks; i += kWarp) {
-      first += p[2 * i];
-      second += p[2 * i + 1];
-    }
-    first = warp_sum(first);
-    second = warp_sum(second);
-  }
-};
-__device__ __forceinline__ int merged_channel() {
-  return static_cast<int>(blockIdx.x * (kMergeThreads / kWarp) + threadIdx.x / kWarp);
-}
 
 /// sum (x - k), sum (x - k)^2 with k = row 0: a thread owns some rows of its channels, kSumTile at a time. Within a
 /// tile deviations are taken from the tile's own mean, tiles are added in double. As k is one of the numbers,
@@ -54,56 +28,10 @@ __global__ void __launch_bounds__(kColumnThreads)
     for (int64_t row = at.row; row < at.end; row += kSumTile * at.step) {
       Pack<kWidth> v[kSumTile];
       const int n = load_tile(at, row, x, ld, v);
-      const float count = static_cast<float>(n),
-                  inverse = __fdividef(1.0f, count);  // any number near the mean will do
-#pragma unroll
-      for (int j = 0; j < kWidth; ++j) {
-        float mean = v[0][j], sum = 0, squares = 0;  // relative to a number of the tile: exact when constant
-#pragma unroll
-        for (int i = 1; i < kSumTile; ++i) sum += i < n ? v[i][j] - mean : 0.0f;
-        mean = fmaf(sum, inverse, mean);
-        sum = 0;
-#pragma unroll
-        for (int i = 0; i < kSumTile; ++i) {
-          const float d = i < n ? v[i][j] - mean : 0.0f;
-          sum += d;
-          squares = fmaf(d, d, squares);
-        }
-        const double shift = static_cast<double>(mean) - origin[j], shifts = count * shift;
-        sums[0][j] += shifts + sum;
-        sums[1][j] += squares + shift * (shifts + 2.0 * sum);
-      }
+      add_moments(v, n, origin, sums);
     }
   }
   store_partials(k, sums, partials);
-}
-
-/// Running statistics that follow: running = (1 - momentum) * running + momentum * new, the variance unbiased.
-struct Running {
-  float *mean = nullptr, *var = nullptr;
-  double momentum = 0, unbiased = 1;
-};
-
-/// mean = k + S / M, var = (Q - S^2 / M) / M, rstd = 1 / sqrt(var + eps) of the sums S, Q above: a warp owns a
-/// channel, and moves its running statistics.
-__global__ void __launch_bounds__(kMergeThreads)
-    bn_stats_merge(const double* __restrict__ partials, const float* __restrict__ x, int blocks, int channels,
-                   double rows, double eps, Running running, float* __restrict__ mean, float* __restrict__ var,
-                   float* __restrict__ rstd) {
-  const int c = merged_channel();
-  if (c >= channels) return;
-  const Merged sums(partials, c, blocks);
-  if (threadIdx.x % kWarp != 0) return;
-  double v = (sums.second - sums.first * (sums.first / rows)) / rows;
-  if (v < 0) v = 0;
-  const float m = static_cast<float>(x[c] + sums.first / rows), biased = static_cast<float>(v);
-  mean[c] = m;
-  var[c] = biased;
-  rstd[c] = static_cast<float>(1 / sqrt(v + eps));
-  if (!running.mean) return;
-  const double keep = 1 - running.momentum;
-  running.mean[c] = static_cast<float>(keep * running.mean[c] + running.momentum * m);
-  running.var[c] = static_cast<float>(keep * running.var[c] + running.momentum * running.unbiased * biased);
 }
 
 /// sum dy, sum dy * (x - mean): a thread owns some rows of its channels.
@@ -233,7 +161,6 @@ size_t partials_bytes(const Call& call) {
   const unsigned blocks = std::max(sum_columns(x, 4).grid.x, sum_columns(x, 1).grid.x);
   return size_t{2} * sizeof(double) * blocks * static_cast<size_t>(x.last());
 }
-dim3 merge_grid(int channels) { return dim3(static_cast<unsigned>(ceil_div(channels, kMergeThreads / kWarp))); }
 
 /// The element of the table that multiplies the gradient, or null.
 const float* scale_of(const Call& call) {
@@ -244,8 +171,7 @@ const float* scale_of(const Call& call) {
 void stats(const Call& call) {
   const View& x = call.in[0];
   const auto& a = call.attr<BatchNormAttrs>();
-  Running running;
-  if (a.running) running = {call.in[1].as<float>(), call.in[2].as<float>(), a.momentum, unbiased_factor(x.rows())};
+  const RunningPairs running(a, call.in.data() + 1, x.rows());
   double* partials = call.exec->scratch<double>();
   with_width(aligned4(x), [&]<int kWidth>() {
     const Columns k = sum_columns(x, kWidth);

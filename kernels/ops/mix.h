@@ -2,12 +2,19 @@
 // elements of a table, usually softmaxed architecture weights [edges, ops]. index counts over the flattened table,
 // t is the term's transform on load (kernels/core/on_load.h).
 //   mix              table, then per term z [, mean, rstd [, gamma, beta]] -> y = sum_t table[index_t] * t_t(z_t)
-//                    (accumulates)
+//                    (accumulates); without a table, `plain`, every weight is 1: a sum of values and norms
 //   scale            table, x -> table[index] * x (accumulates)
-//   mix_weight_grad  G, table, then per term as in mix -> dtable, whose element index_t is sum(G * t_t(z_t)), terms
-//   of
-//                    the same index add, all other elements are 0 (accumulates). Of the table only the shape is
-//                    used.
+//   mix_weight_grad  G, table, then per term as in mix -> dtable, whose element index_t is sum(G * t_t(z_t))
+//                    (accumulates). Terms of the same index add, all other elements are 0. Of the table only the
+//                    shape is used.
+//   mix_reduce       G [.., K] [, table], then per term as in mix -> [dtable], then s1 [K], s2 [K] per term whose
+//                    sums are wanted (output 0, whichever it is, accumulates). With M the rows of G,
+//                      S1 = sum_M G, S2_t = sum_M G * zhat_t, zhat = (z - mean) * rstd, or z itself without a norm,
+//                      s1_t = a_t S1, s2_t = a_t S2_t with a_t = table[index_t] where the term is scaled, else 1,
+//                      dtable[index_t] = sum_K gamma S2_t + beta S1 (gamma 1, beta 0 where there are none), as in
+//                      mix_weight_grad over the weighted terms: it costs nothing beyond batch norm's own sums.
+//                    Composite: bn_reduce of every term with sums, mix_weight_grad of the weighted terms.
+//                    Reads (terms + 1) T, writes vectors.
 #pragma once
 
 #include <span>
@@ -23,6 +30,23 @@ struct MixAttrs {
     OnLoad load;
   };
   std::vector<Term> terms;
+  bool plain = false;  ///< mix only: there is no table, every weight is 1
+
+  size_t first_term() const { return plain ? 0 : 1; }  ///< input of mix
+};
+
+struct MixReduceAttrs {
+  struct Term : MixAttrs::Term {
+    bool weighted = false;  ///< counts in dtable
+    bool sums = false;      ///< s1 and s2 are wanted; the load has a norm then. No load has a relu
+    bool scaled = false;    ///< the gradient that arrives at the norm is table[index] * G
+  };
+  std::vector<Term> terms;
+  bool table = false;   ///< is an input
+  bool dtable = false;  ///< is an output; needs the table's shape
+
+  size_t first_term() const { return table ? 2 : 1; }   ///< input
+  size_t first_sums() const { return dtable ? 1 : 0; }  ///< output
 };
 
 struct ScaleAttrs {
@@ -32,11 +56,19 @@ struct ScaleAttrs {
 /// Where element i of the flattened table lies in memory, counted from its start.
 inline int64_t table_offset(const View& table, int64_t i) { return i / table.last() * table.ld + i % table.last(); }
 
+/// The weight of a term of mix.
+template <class T>
+T weight_of(const Call& call, int64_t index) {
+  return call.attr<MixAttrs>().plain ? T(1) : call.in[0].as<T>()[table_offset(call.in[0], index)];
+}
+
 std::span<const Impl> mix_cpu();
 std::span<const Impl> mix_cuda();
 std::span<const Impl> scale_cpu();
 std::span<const Impl> scale_cuda();
 std::span<const Impl> mix_weight_grad_cpu();
 std::span<const Impl> mix_weight_grad_cuda();
+std::span<const Impl> mix_reduce_cpu();
+std::span<const Impl> mix_reduce_cuda();
 
 }  // namespace mixop::kernels

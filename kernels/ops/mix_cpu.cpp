@@ -26,9 +26,12 @@ constexpr int64_t kMaxPartials = 32;  // of reductions: fixed, so that sums do n
 struct MixTerm {
   const float* z;
   int64_t ld, index;
+  float weight;
   OnLoad load;
   float *mean, *scale, *beta;
 };
+
+int kind(const MixTerm& t) { return 2 * t.load.norm + t.load.relu; }
 
 bool dense(const View& v) { return v.ld == v.last(); }
 
@@ -46,28 +49,40 @@ size_t terms_bytes(const Call& call, int64_t channels) {
   return call.attr<MixAttrs>().terms.size() * (sizeof(MixTerm) + 3 * widest_row(channels) * sizeof(float));
 }
 
-/// Lays the terms and their constants out in the workspace, for rows of per_wide * C elements.
+void repeat_constants(const Loader<float>& norm, int64_t channels, int64_t width, float* memory, MixTerm& term) {
+  term.mean = memory;
+  term.scale = memory + width;
+  term.beta = memory + 2 * width;
+  for (int64_t i = 0, c = 0; i < width; ++i, c = i % channels) {
+    term.mean[i] = norm.mean[c];
+    term.scale[i] = norm.gamma ? norm.rstd[c] * norm.gamma[c] : norm.rstd[c];
+    term.beta[i] = norm.beta ? norm.beta[c] : 0;
+  }
+}
+
+/// Lays the terms and their constants out in the workspace, for rows of per_wide * C elements; terms of the same
+/// kind are neighbours.
 MixTerm* lay_out_terms(const Call& call, size_t at, std::byte* memory, int64_t channels, int64_t per_wide) {
   const auto& terms = call.attr<MixAttrs>().terms;
   auto* out = reinterpret_cast<MixTerm*>(memory);
   auto* constants = reinterpret_cast<float*>(out + terms.size());
   const int64_t width = channels * per_wide;
-  for (size_t t = 0; t < terms.size(); ++t) {
-    const OnLoad& load = terms[t].load;
-    const Loader<float> norm(call, load, at + 1);
-    out[t] = {call.in[at].as<float>(), call.in[at].ld, terms[t].index, load, nullptr, nullptr, nullptr};
-    at += 1 + load.inputs();
-    if (!load.norm) continue;
-    out[t].mean = constants;
-    out[t].scale = constants + width;
-    out[t].beta = constants + 2 * width;
-    constants += 3 * width;
-    for (int64_t i = 0, c = 0; i < width; ++i, c = i % channels) {
-      out[t].mean[i] = norm.mean[c];
-      out[t].scale[i] = norm.gamma ? norm.rstd[c] * norm.gamma[c] : norm.rstd[c];
-      out[t].beta[i] = norm.beta ? norm.beta[c] : 0;
+  MixTerm* next = out;
+  for (const bool norm : {false, true})
+    for (const bool relu : {false, true}) {
+      size_t z = at;
+      for (const MixAttrs::Term& term : terms) {
+        const size_t its = z;
+        z += 1 + term.load.inputs();
+        if (term.load.norm != norm || term.load.relu != relu) continue;
+        *next = {call.in[its].as<float>(), call.in[its].ld, term.index, 0, term.load, nullptr, nullptr, nullptr};
+        if (norm) {
+          repeat_constants(Loader<float>(call, term.load, its + 1), channels, width, constants, *next);
+          constants += 3 * width;
+        }
+        ++next;
+      }
     }
-  }
   return out;
 }
 }  // namespace
@@ -89,17 +104,27 @@ HWY_INLINE Vec32 Transformed(const MixTerm& t, const float* z, Io io, int64_t j)
   return v;
 }
 
-/// y (+)= w * t(z) on a block of rows.
-template <bool kNorm, bool kRelu, bool kAdd>
-void AddTerm(const MixTerm& t, float weight, const float* z, int64_t ldz, float* y, int64_t ldy, int64_t rows,
-             int64_t width) {
-  const Vec32 w = hn::Set(F32(), weight);
-  for (int64_t r = 0; r < rows; ++r, z += ldz, y += ldy)
+/// y (+)= sum over kTerms terms of w * t(z) on a block of rows: the sum stays in a register, and that many streams
+/// from memory run side by side.
+template <int kTerms, bool kNorm, bool kRelu, bool kAdd>
+void AddTerms(const MixTerm* t, int64_t first, int64_t wide, float* y, int64_t ldy, int64_t rows, int64_t width) {
+  MixTerm own[kTerms];  // copies: a store to y cannot change them
+  Vec32 w[kTerms];
+  for (int i = 0; i < kTerms; ++i) {
+    own[i] = t[i];
+    own[i].z += first * t[i].ld;
+    w[i] = hn::Set(F32(), t[i].weight);
+  }
+  for (int64_t r = 0; r < rows; ++r, y += ldy) {
     for_vectors(width, [&](auto io, int64_t j) HWY_ATTR {
-      const Vec32 v = Transformed<kNorm, kRelu>(t, z, io, j);
-      if constexpr (kAdd) io.store(hn::MulAdd(w, v, io.load(y + j)), y + j);
-      else io.store(hn::Mul(w, v), y + j);
+      Vec32 sum = hn::Zero(F32());
+      if constexpr (kAdd) sum = io.load(y + j);
+      for (int i = 0; i < kTerms; ++i)
+        sum = hn::MulAdd(w[i], Transformed<kNorm, kRelu>(own[i], own[i].z, io, j), sum);
+      io.store(sum, y + j);
     });
+    for (int i = 0; i < kTerms; ++i) own[i].z += wide * own[i].ld;
+  }
 }
 
 /// Sum of g * t(z) over a block of rows.
@@ -125,18 +150,21 @@ double Dot(const MixTerm& t, const float* z, int64_t ldz, const float* g, int64_
 // By [norm][relu], and [add] of AddTerm.
 constexpr decltype(&Dot<false, false>) kDot[2][2] = {{Dot<false, false>, Dot<false, true>},
                                                      {Dot<true, false>, Dot<true, true>}};
-constexpr decltype(&AddTerm<false, false, false>) kAddTerm[2][2][2] = {
-    {{AddTerm<false, false, false>, AddTerm<false, false, true>},
-     {AddTerm<false, true, false>, AddTerm<false, true, true>}},
-    {{AddTerm<true, false, false>, AddTerm<true, false, true>},
-     {AddTerm<true, true, false>, AddTerm<true, true, true>}}};
+using AddTermsFn = decltype(&AddTerms<1, false, false, false>);
+template <int kTerms>
+constexpr AddTermsFn kAddTerms[2][2][2] = {
+    {{AddTerms<kTerms, false, false, false>, AddTerms<kTerms, false, false, true>},
+     {AddTerms<kTerms, false, true, false>, AddTerms<kTerms, false, true, true>}},
+    {{AddTerms<kTerms, true, false, false>, AddTerms<kTerms, true, false, true>},
+     {AddTerms<kTerms, true, true, false>, AddTerms<kTerms, true, true, true>}}};
 
 void MixRun(const Call& call) {
-  const View& table = call.in[0];
   const Out& y = call.out[0];
-  const int64_t channels = y.last(), per_wide = rows_per_wide_row(channels, kLanes, all_dense(call, y, 1));
-  const size_t terms = call.attr<MixAttrs>().terms.size();
-  const MixTerm* term = lay_out_terms(call, 1, call.exec->workspace, channels, per_wide);
+  const size_t at = call.attr<MixAttrs>().first_term();
+  const int64_t channels = y.last(), per_wide = rows_per_wide_row(channels, kLanes, all_dense(call, y, at));
+  const auto terms = static_cast<int>(call.attr<MixAttrs>().terms.size());
+  MixTerm* term = lay_out_terms(call, at, call.exec->workspace, channels, per_wide);
+  for (int t = 0; t < terms; ++t) term[t].weight = weight_of<float>(call, term[t].index);
   const int64_t block = rows_per_task(channels, per_wide, kBlockElements), task_rows = block * kTaskBlocks;
   parallel_for(*call.exec, (y.rows() + task_rows - 1) / task_rows, [&](int64_t task, int) {
     const int64_t end = std::min(y.rows(), (task + 1) * task_rows);
@@ -144,12 +172,14 @@ void MixRun(const Call& call) {
       for_wide_rows({begin, std::min(end, begin + block)}, channels, per_wide,
                     [&](int64_t first, int64_t rows, int64_t width) {
                       const int64_t wide = width / channels;
-                      for (size_t t = 0; t < terms; ++t) {
-                        const MixTerm& m = term[t];
-                        const bool add = t > 0 || y.write == Write::kAdd;
-                        kAddTerm[m.load.norm][m.load.relu][add](
-                            m, table.as<float>()[table_offset(table, m.index)], m.z + first * m.ld, wide * m.ld,
-                            y.as<float>() + first * y.ld, wide * y.ld, rows, width);
+                      for (int t = 0, n = 0; t < terms; t += n) {
+                        const OnLoad& load = term[t].load;
+                        int same = 1;
+                        while (same < 4 && t + same < terms && kind(term[t + same]) == kind(term[t])) ++same;
+                        n = same == 3 ? 2 : same;
+                        const auto& list = n == 4 ? kAddTerms<4> : n == 2 ? kAddTerms<2> : kAddTerms<1>;
+                        list[load.norm][load.relu][t > 0 || y.write == Write::kAdd](
+                            term + t, first, wide, y.as<float>() + first * y.ld, wide * y.ld, rows, width);
                       }
                     });
     }
@@ -201,11 +231,12 @@ void ScaleRun(const Call& call) {
   const int64_t rows = flat ? (x.shape.elements() + channels - 1) / channels : x.rows();
   const int64_t ldx = flat ? channels : x.ld, ldy = flat ? channels : y.ld;
   const int64_t task_rows = rows_per_task(channels, 1, kBlockElements * kTaskBlocks);
-  const auto run = kAddTerm[false][false][y.write == Write::kAdd];
+  const auto run = kAddTerms<1>[false][false][y.write == Write::kAdd];
   parallel_for(*call.exec, (rows + task_rows - 1) / task_rows, [&](int64_t task, int) {
     const int64_t begin = task * task_rows, n = std::min(rows - begin, task_rows);
     const int64_t width = flat ? std::min(channels, x.shape.elements() - begin * channels) : channels;
-    run({}, weight, x.as<float>() + begin * ldx, ldx, y.as<float>() + begin * ldy, ldy, n, width);
+    const MixTerm term{x.as<float>(), ldx, 0, weight, {}, nullptr, nullptr, nullptr};
+    run(&term, begin, 1, y.as<float>() + begin * ldy, ldy, n, width);
   });
 }
 

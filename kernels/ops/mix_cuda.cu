@@ -4,8 +4,8 @@ namespace mixop::kernels {
 namespace {
 using namespace cuda;
 
-/// y (+)= sum_t table[weight_t] t_t(z_t); a thread owns kLanes channels of kRows rows at a time. The terms are the
-/// inner loop so that the sums stay in registers and y is written once.
+/// y (+)= sum_t table[weight_t] t_t(z_t), every weight 1 without a table; a thread owns kLanes channels of kRows
+/// rows at a time. The terms are the inner loop so that the sums stay in registers and y is written once.
 template <int kLanes, int kRows>
 __global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, bool add) {
   for (int64_t c = first_column<kLanes>(); c < e.last; c += column_step<kLanes>())
@@ -18,7 +18,7 @@ __global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, b
         const Patch<kLanes, kRows> z = next;
         if (t + 1 < terms.count) next = patch(t + 1);
         const OwnTransform<kLanes> transform = own_transform<kLanes>(terms.term[t].load, c);
-        const float weight = table[terms.term[t].weight];
+        const float weight = table ? table[terms.term[t].weight] : 1.0f;
 #pragma unroll
         for (int i = 0; i < kRows; ++i)
 #pragma unroll
@@ -45,18 +45,19 @@ __global__ void scale_rows(const float* table, int64_t weight, Rows x, Rows y, E
 }
 
 void run_mix(const Call& call) {
-  const View& table = call.in[0];
+  const auto& attrs = call.attr<MixAttrs>();
+  const View* table = attrs.plain ? nullptr : &call.in[0];
   const Out& out = call.out[0];
   const Extent e = {out.rows(), out.last()};
   const Rows y = {out.as<float>(), out.ld};
-  for (size_t begin = 0; begin < call.attr<MixAttrs>().terms.size(); begin += kMaxTerms) {
-    const MixTerms terms = mix_terms(call, table, 1, begin);
+  for (size_t begin = 0; begin < attrs.terms.size(); begin += kMaxTerms) {
+    const MixTerms terms = mix_terms(call, table, attrs.first_term(), begin);
     const bool add = begin > 0 || out.write == Write::kAdd;
     with_lanes(all_aligned4(e, y, terms), [&]<int kLanes>() {
       const bool four = four_rows(e, kLanes);
       const auto [grid, block] = rows_grid(e, kLanes, four ? 4 : 1);
       launch(*call.exec, "mix_rows", four ? mix_rows<kLanes, 4> : mix_rows<kLanes, 1>, grid, block, 0, terms,
-             table.as<float>(), y, e, add);
+             table ? table->as<float>() : nullptr, y, e, add);
     });
   }
 }

@@ -25,15 +25,16 @@ struct MixTerms {
 static_assert(sizeof(MixTerms) < 3072);
 
 /// Terms [begin, begin + kMaxTerms) of the call, the first term's z of all being input `first`.
-inline MixTerms mix_terms(const Call& call, const View& table, size_t first, size_t begin) {
+inline MixTerms mix_terms(const Call& call, const View* table, size_t first, size_t begin) {
   const auto& all = call.attr<MixAttrs>().terms;
   MixTerms out;
   size_t at = first;
   for (size_t t = 0; t < all.size() && out.count < kMaxTerms; ++t) {
     const View& z = call.in[at];
     if (t >= begin)
-      out.term[static_cast<size_t>(out.count++)] = {
-          {z.as<float>(), z.ld}, device_loader(call, all[t].load, at + 1), table_offset(table, all[t].index)};
+      out.term[static_cast<size_t>(out.count++)] = {{z.as<float>(), z.ld},
+                                                    device_loader(call, all[t].load, at + 1),
+                                                    table ? table_offset(*table, all[t].index) : 0};
     at += 1 + static_cast<size_t>(all[t].load.inputs());
   }
   return out;

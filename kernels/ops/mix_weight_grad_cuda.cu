@@ -131,7 +131,7 @@ void run(const Call& call) {
   const Tiles tiles = tiles_of(e);
   auto* partial = call.exec->scratch<float>();
   for (size_t begin = 0; begin < call.attr<MixAttrs>().terms.size(); begin += kMaxTerms) {
-    const MixTerms terms = mix_terms(call, table, 2, begin);
+    const MixTerms terms = mix_terms(call, &table, 2, begin);
     const bool aligned = all_aligned4(e, g, terms);
     const auto kernel = tiles.depth == 4 ? tiles_kernel<4>(tiles, aligned) : tiles_kernel<1>(tiles, aligned);
     launch(*call.exec, "mix_weight_grad_tiles", kernel, dim3(static_cast<unsigned>(tiles.blocks)), dim3(kBlock), 0,

@@ -1,35 +1,11 @@
 // Pooling on CUDA, but for the gradient of max_pool. 3x3 windows: a thread owns a strip of pixels below each other
 // and combines each row of cells once for all of its windows. Others: a thread owns a pixel.
-#include <type_traits>
-
-#include "kernels/ops/pool_shape.cuh"
+#include "kernels/ops/pool_avg_grad.cuh"
+#include "kernels/ops/pool_windows.cuh"
 
 namespace mixop::kernels {
 namespace {
 using namespace cuda;
-
-constexpr int kStrip = 4;
-
-/// What a window accumulates: a maximum or a sum.
-template <bool kMax, int kWidth>
-__device__ __forceinline__ Pack<kWidth> nothing() {
-  return filled<kWidth>(kMax ? -std::numeric_limits<float>::infinity() : 0.0f);
-}
-template <bool kMax, int kWidth>
-__device__ __forceinline__ void accumulate(Pack<kWidth>& total, const Pack<kWidth>& value) {
-  for (int j = 0; j < kWidth; ++j) {
-    if constexpr (kMax) total[j] = beats(value[j], total[j]) ? value[j] : total[j];
-    else total[j] += value[j];
-  }
-}
-template <int kWidth>
-__device__ __forceinline__ void multiply(Pack<kWidth>& p, float factor) {
-  for (int j = 0; j < kWidth; ++j) p[j] *= factor;
-}
-template <int kWidth>
-__device__ __forceinline__ void add_scaled(Pack<kWidth>& total, const Pack<kWidth>& p, float factor) {
-  for (int j = 0; j < kWidth; ++j) total[j] = fmaf(p[j], factor, total[j]);
-}
 
 /// y = max or mean of the valid cells of each window: a thread owns a pack of channels of one pixel of y.
 template <bool kMax, int kWidth>
@@ -41,21 +17,12 @@ __global__ void __launch_bounds__(kPoolThreads)
   if (pixel >= pixels) return;
   for (int n = static_cast<int>(blockIdx.y); n < s.images; n += static_cast<int>(gridDim.y)) {
     const float* image = image_of(x, n, s.v.size * s.h.size, ldx) + c;
-    auto total = nothing<kMax, kWidth>();
-    for (int ky = 0; ky < s.v.kernel; ++ky)
-      for (int kx = 0; kx < s.h.kernel; ++kx) {
-        const int yi = s.v.begin(yo) + ky * s.v.dilation, xi = s.h.begin(xo) + kx * s.h.dilation;
-        if (s.v.inside(yi) && s.h.inside(xi))
-          accumulate<kMax>(total, load_pack<kWidth>(image + (yi * s.h.size + xi) * ldx));
-      }
-    if constexpr (!kMax) multiply(total, 1.0f / static_cast<float>(s.v.divisor(yo) * s.h.divisor(xo)));
+    const auto total = pool_window<kMax, kWidth>(s, image, ldx, yo, xo);
     store_pack(image_of(y, n, pixels, ldy) + pixel * ldy + c, total);
   }
 }
 
-/// The same for 3x3 windows: a thread owns 4 channels of kStrip pixels of y below each other, and combines the 3
-/// cells of each row of x once for the windows that share it. Where a cell lies outside, the nearest one is loaded:
-/// it belongs to the same windows, so that a maximum may count it twice.
+/// The same for 3x3 windows: a thread owns 4 channels of kStrip pixels of y below each other.
 template <bool kMax, int kStride>
 __global__ void __launch_bounds__(kPoolThreads)
     pool_3x3(PoolShape shape, const float* __restrict__ x, int ldx, float* __restrict__ y, int ldy) {
@@ -64,97 +31,15 @@ __global__ void __launch_bounds__(kPoolThreads)
   const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int first = item / columns * kStrip, xo = item % columns / packs, c = item % packs * 4;
   if (first >= s.v.outputs) return;
-  const int xi = s.h.begin(xo), yi = s.v.begin(first);
   for (int n = static_cast<int>(blockIdx.y); n < s.images; n += static_cast<int>(gridDim.y)) {
     const float* image = image_of(x, n, s.v.size * s.h.size, ldx) + c;
     Pack<4> total[kStrip];
-#pragma unroll
-    for (int o = 0; o < kStrip; ++o) total[o] = nothing<kMax, 4>();
-#pragma unroll
-    for (int i = 0; i < (kStrip - 1) * kStride + 3; ++i) {
-      Pack<4> row = nothing<kMax, 4>();
-#pragma unroll
-      for (int k = 0; k < 3; ++k) {
-        const auto cell = load_pack<4>(image + (s.v.nearest(yi + i) * s.h.size + s.h.nearest(xi + k)) * ldx);
-        accumulate<kMax>(row, only_if(kMax || (s.v.inside(yi + i) && s.h.inside(xi + k)), cell));
-      }
-#pragma unroll
-      for (int o = 0; o < kStrip; ++o)
-        if (i >= o * kStride && i < o * kStride + 3) accumulate<kMax>(total[o], row);
-    }
+    pool_strip<kMax, kStride>(s, image, ldx, first, xo, total);
     float* out = image_of(y, n, s.v.outputs * s.h.outputs, ldy) + c;
 #pragma unroll
     for (int o = 0; o < kStrip; ++o) {
       if (first + o >= s.v.outputs) break;
-      if constexpr (!kMax) multiply(total[o], 1.0f / static_cast<float>(s.v.divisor(first + o) * s.h.divisor(xo)));
       store_pack(out + ((first + o) * s.h.outputs + xo) * ldy, total[o]);
-    }
-  }
-}
-
-/// dx (+)= sum of dy / divisor over the windows that cover a pixel: a thread owns a pack of channels of one pixel
-/// of x.
-template <int kWidth>
-__global__ void __launch_bounds__(kPoolThreads, 8)
-    avg_pool_grad_plain(PoolShape s, const float* __restrict__ dy, int lddy, bool add, float* __restrict__ dx,
-                        int lddx) {
-  const int packs = s.channels / kWidth, pixels = s.v.size * s.h.size;
-  const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  const int pixel = item / packs, c = item % packs * kWidth, yi = pixel / s.h.size, xi = pixel % s.h.size;
-  if (pixel >= pixels) return;
-  for (int n = static_cast<int>(blockIdx.y); n < s.images; n += static_cast<int>(gridDim.y)) {
-    const float* image = image_of(dy, n, s.v.outputs * s.h.outputs, lddy) + c;
-    auto total = filled<kWidth>(0);
-    for (int yo = s.v.first_window(yi); yo <= s.v.last_window(yi); ++yo)
-      for (int xo = s.h.first_window(xi); xo <= s.h.last_window(xi); ++xo) {
-        const auto g = load_pack<kWidth>(image + (yo * s.h.outputs + xo) * lddy);
-        add_scaled(total, g, __frcp_rn(static_cast<float>(s.v.divisor(yo) * s.h.divisor(xo))));
-      }
-    write_pack(image_of(dx, n, pixels, lddx) + pixel * lddx + c, total, add);
-  }
-}
-
-/// The same for 3x3 windows: a thread owns 4 channels of kStrip pixels of x below each other, and combines each row
-/// of windows once for the pixels that share it.
-template <int kStride>
-__global__ void __launch_bounds__(kPoolThreads)
-    avg_pool_grad_3x3(PoolShape shape, const float* __restrict__ dy, int lddy, bool add, float* __restrict__ dx,
-                      int lddx) {
-  constexpr int kRows = kStride == 1 ? kStrip + 2 : kStrip / 2 + 1, kColumns = kStride == 1 ? 3 : 2;
-  const PoolShape s = as_3x3<kStride>(shape);
-  const int packs = s.channels / 4, columns = s.h.size * packs;
-  const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  const int first = item / columns * kStrip, xi = item % columns / packs, c = item % packs * 4;
-  if (first >= s.v.size) return;
-  const int yo = (first + s.v.pad - 3 + kStride) / kStride;  // may be outside: what a row covers is then a constant
-  const int xo = s.h.first_window(xi), last = s.h.last_window(xi);
-  float factors[kColumns];
-#pragma unroll
-  for (int k = 0; k < kColumns; ++k) factors[k] = 1.0f / static_cast<float>(s.h.divisor(min(xo + k, last)));
-  for (int n = static_cast<int>(blockIdx.y); n < s.images; n += static_cast<int>(gridDim.y)) {
-    const float* image = image_of(dy, n, s.v.outputs * s.h.outputs, lddy) + c;
-    Pack<4> total[kStrip];
-#pragma unroll
-    for (int o = 0; o < kStrip; ++o) total[o] = filled<4>(0);
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) {
-      const int near = s.v.nearest_window(yo + i), covered = s.v.begin(yo + i) - first;
-      Pack<4> row = filled<4>(0);
-#pragma unroll
-      for (int k = 0; k < kColumns; ++k) {
-        const auto g = load_pack<4>(image + (near * s.h.outputs + min(xo + k, last)) * lddy);
-        add_scaled(row, only_if(near == yo + i && xo + k <= last, g), factors[k]);
-      }
-      const float factor = 1.0f / static_cast<float>(s.v.divisor(near));
-#pragma unroll
-      for (int o = 0; o < kStrip; ++o)
-        if (o >= covered && o < covered + 3) add_scaled(total[o], row, factor);
-    }
-    float* out = image_of(dx, n, s.v.size * s.h.size, lddx) + c;
-#pragma unroll
-    for (int o = 0; o < kStrip; ++o) {
-      if (first + o >= s.v.size) break;
-      write_pack(out + ((first + o) * s.h.size + xi) * lddx, total[o], add);
     }
   }
 }
@@ -185,27 +70,11 @@ void forward_3x3(const Call& call) {
 
 void avg_grad_plain(const Call& call) {
   const auto& a = call.attr<AvgPoolGradAttrs>();
-  const View& dy = call.in[0];
-  const Out& dx = call.out[0];
-  const PoolShape s(a.pool, a.x);
-  with_width(aligned4(dy) && aligned4(dx), [&]<int kWidth>() {
-    const int items = s.v.size * s.h.size * (s.channels / kWidth);
-    launch(*call.exec, "avg_pool_grad_plain", avg_pool_grad_plain<kWidth>, image_grid(items, s.images),
-           kPoolThreads, 0, s, dy.as<float>(), image_ld(dy), dx.write == Write::kAdd, dx.as<float>(), image_ld(dx));
-  });
+  launch_avg_grad(call, a.pool, a.x, PlainGradient(call.in[0]), aligned4(call.in[0]), false);
 }
-
 void avg_grad_3x3(const Call& call) {
   const auto& a = call.attr<AvgPoolGradAttrs>();
-  const View& dy = call.in[0];
-  const Out& dx = call.out[0];
-  if (!aligned4(dy) || !aligned4(dx)) return avg_grad_plain(call);
-  const PoolShape s(a.pool, a.x);
-  const int items = ceil_div(s.v.size, kStrip) * s.h.size * (s.channels / 4);
-  with_stride(a.pool, [&]<int kStride>() {
-    launch(*call.exec, "avg_pool_grad_3x3", avg_pool_grad_3x3<kStride>, image_grid(items, s.images), kPoolThreads,
-           0, s, dy.as<float>(), image_ld(dy), dx.write == Write::kAdd, dx.as<float>(), image_ld(dx));
-  });
+  launch_avg_grad(call, a.pool, a.x, PlainGradient(call.in[0]), aligned4(call.in[0]), true);
 }
 
 bool accepts_forward(const Call& call) {

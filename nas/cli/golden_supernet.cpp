@@ -34,6 +34,7 @@ nas::SupernetOptions options_of(const json& p) {
   o.image_channels = image[0];
   o.height = image[1];
   o.width = image[2];
+  o.lowering = nas::parse_lowering(p.value("lowering", std::string(nas::lowering_name(o.lowering))));
   if (p.contains("primitives")) {
     o.operations.clear();
     for (const std::string name : p.at("primitives")) o.operations.push_back(nas::parse_op(name));

@@ -68,6 +68,9 @@ std::vector<Key> search_keys() {
       int_key("search.channels", "--channels", 16, "channels of the first cells").in(1, 65536),
       int_key("search.cells", "--cells", 8, "cells of the supernet").in(1, 1000),
       int_key("search.nodes", "--nodes", 4, "nodes of a cell").in(1, 16),
+      text_key("search.lowering", "--lowering", "grouped",
+               "how the supernet becomes a graph: by source, or a node per edge and operation")
+          .one_of({"grouped", "reference"}),
       int_key("search.epochs", "--epochs", 50, "passes over the weights' half").in(1, 1000000),
       int_key("search.batch", "--batch", 64, "images per step").in(1, 1000000),
       int_key("search.seed", "--seed", 2, "of weights, alphas, data order and augmentation").in(0, kLargest)};

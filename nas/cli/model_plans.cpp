@@ -2,12 +2,17 @@
 
 #include "kernels/core/exec.h"
 #include "nas/cli/device_option.h"
+#include "nas/cli/usage.h"
 
 namespace mixop::cli {
 
 void PlanOptions::add_to(CLI::App& command) {
   model.add_to(command);
   command.add_option("--batch", batch, "Images in a step (supernet 64, network 96)")->check(CLI::Range(1, 1 << 20));
+  command
+      .add_option("--lowering", lowering,
+                  "Of the supernet: grouped (by source), reference (a node per edge and operation)")
+      ->check(CLI::IsMember({"grouped", "reference"}));
   command.add_option("--drop-path", drop_path, "Drop-path probability at the end of training; 0: no masks")
       ->check(CLI::Range(0.0, 1.0));
   command.add_option("--threads", threads, "Threads; workspaces depend on it (default: all)")
@@ -24,7 +29,9 @@ ModelPlans compile_plans(const PlanOptions& o) {
   if (o.model.supernet()) {
     nas::DartsOptions options;
     options.net = o.model.supernet_options();
-    result.title = "supernet: " + describe_sizes(options.net);
+    if (o.lowering) options.net.lowering = nas::parse_lowering(*o.lowering);
+    result.title = kernels::text("supernet: ", describe_sizes(options.net), ", ",
+                                 nas::lowering_name(options.net.lowering), " lowering");
     result.size = nas::measure_supernet(options.net);
     const int64_t batch = result.batch = o.batch ? o.batch : 64;
     result.search = std::make_unique<nas::DartsSearch>(
@@ -34,6 +41,7 @@ ModelPlans compile_plans(const PlanOptions& o) {
                     {"weight step", &result.search->weight_plan()},
                     {"evaluation", &result.search->eval_plan()}};
   } else {
+    if (o.lowering) throw UsageError("--lowering is for the supernet, not for derived networks");
     nas::TrainOptions options;
     options.net = o.model.network_options();
     options.drop_path_prob = o.drop_path;

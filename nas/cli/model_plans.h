@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct PlanOptions {
   int64_t batch = 0;
   int threads = 0;
   double drop_path = 0.2;
+  std::optional<std::string> lowering;  ///< of the supernet; grouped
   std::string device = "cpu";
   bool tf32 = false;
 

@@ -18,6 +18,7 @@ nas::DartsOptions search_options(const Config& c, const datasets::Dataset& data)
   o.net.channels = c.integer("search.channels");
   o.net.cells = static_cast<int>(c.integer("search.cells"));
   o.net.nodes = o.net.multiplier = static_cast<int>(c.integer("search.nodes"));
+  o.net.lowering = nas::parse_lowering(c.text("search.lowering"));
   o.net.classes = data.classes;
   o.net.height = data.height;
   o.net.width = data.width;

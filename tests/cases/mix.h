@@ -1,11 +1,14 @@
 // Mixed operations: plain terms, batch-normed and rectified ones (moved into the sum when fused), equal and missing
-// elements of the table, many terms, results that are slices.
+// elements of the table, many terms, results that are slices, norms that several mixtures share. Wherever a term is
+// normed, the gradient holds the composite of mix_reduce.
 #pragma once
 
 #include "autograd/ops/batch_norm.h"
+#include "autograd/ops/binary.h"
 #include "autograd/ops/concat.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/reduce.h"
+#include "autograd/ops/softmax.h"
 #include "autograd/ops/unary.h"
 #include "tests/support/case.h"
 
@@ -39,6 +42,40 @@ inline Case mix_case(const kernels::Shape& x, const kernels::Shape& table, int t
   return c;
 }
 
+/// Two mixtures that share a pool's norm and differ in the rest, as two nodes of a cell: elements without a term, a
+/// skip, norms of either kind, the second mixture fed by the first.
+inline Case mix_pair_case(const kernels::Shape& x) {
+  using autograd::Graph;
+  using autograd::Value;
+  Case c{kernels::text("two mixes of one norm", x),
+         {{"alphas", {2, 5}}, {"gamma", {x.last()}}, {"beta", {x.last()}}},
+         {}};
+  for (const char* name : {"x", "pool", "a", "b", "c"}) c.inputs.push_back({name, x});
+  c.build = [](Graph& g, const std::vector<Value>& in) {
+    const Value table = autograd::softmax(g, in[0]), x = in[3], shared = autograd::batch_norm(g, in[4], {});
+    const Value a = autograd::batch_norm(g, in[5], {}), b = autograd::batch_norm(g, in[6], {in[1], in[2]});
+    const Value first = autograd::mix(g, table, {{0, x}, {1, shared}, {2, a}, {3, b}});
+    const Value other = autograd::batch_norm(g, autograd::add(g, in[7], first), {});
+    return std::vector<Value>{autograd::mix(g, table, {{5, first}, {6, shared}, {8, other}}), first};
+  };
+  return c;
+}
+
+/// Nodes of a derived network: sums, without a table, of norms, a skip and an operand that adds itself in place.
+inline Case normed_sum_case(const kernels::Shape& x) {
+  using autograd::Graph;
+  using autograd::Value;
+  return {kernels::text("sums of norms", x),
+          {{"a", x}, {"b", x}, {"skip", x}, {"gamma", {x.last()}}, {"beta", {x.last()}}},
+          [](Graph& g, const std::vector<Value>& in) {
+            const Value node = autograd::add(g, autograd::batch_norm(g, in[0], {in[3], in[4]}),
+                                             autograd::batch_norm(g, in[1], {}));
+            const Value other = autograd::sum(g, {autograd::batch_norm(g, node, {}), in[2],
+                                                  autograd::mul(g, in[0], in[2]), autograd::mul(g, node, node)});
+            return std::vector<Value>{autograd::concat(g, {node, other}, -1)};
+          }};
+}
+
 inline std::vector<Case> mix_cases() {
   using autograd::Graph;
   using autograd::Value;
@@ -58,6 +95,12 @@ inline std::vector<Case> mix_cases() {
     for (const bool normed : {false, true})
       if (!normed || x.rows() > 2) cases.push_back(mix_case(x, {3, 4}, 5, normed));
   cases.push_back(mix_case({2, 5, 5, 16}, {14, 8}, 60, true));
+  for (const int64_t channels : {1, 3, 16, 17, 64, 108}) {
+    cases.push_back(mix_pair_case({3, 6, 7, channels}));
+    cases.push_back(normed_sum_case({3, 6, 7, channels}));
+  }
+  cases.push_back(mix_case({2, 5, 7, 108}, {14, 8}, 31, true));
+  cases.push_back(mix_pair_case({9, 32, 32, 16}));               // more blocks of rows than partial sums
   cases.push_back(mix_case({2, 5, 5, 8}, {3}, 7, false));        // elements used more than once
   cases.push_back(mix_case({2, 5, 5, 8}, {2, 2, 3}, 4, false));  // some without a term
   cases.push_back(mix_case({2, 5, 5, 8}, {1}, 1, false));

@@ -127,6 +127,17 @@ inline std::vector<Case> separable_cases() {
   for (const int64_t c : {8, 16, 17, 32})
     for (const int stride : {1, 2}) cases.push_back(separable_edges_case({2, 6, 8, c}, 3, stride, c == 16));
   cases.push_back(separable_edges_case({33, 4, 4, 16}, 2, 1, false));
+  // Tasks of several images, of many pixels, of some rows at a time.
+  cases.push_back(separable_case({40, 5, 5, 16}, {3, 1, 1, 1}));
+  cases.push_back(separable_case({33, 20, 20, 20}, {5, 2, 2, 1, false, true}));
+  cases.push_back(separable_case({33, 24, 24, 4}, {5, 1, 1, 1, false}));
+  cases.push_back(separable_edges_case({33, 9, 9, 4}, 1, 1, false));
+  cases.push_back(separable_edges_case({2, 3, 13, 16}, 2, 1, false));  // a row that is no multiple of a block
+  // Several tiles of an image along both axes, the last ones partly filled; channels that a tile takes in turns.
+  cases.push_back(separable_edges_case({2, 19, 37, 12}, 1, 1, false));
+  cases.push_back(separable_case({1, 18, 20, 16}, {3, 1, 2, 1}));
+  cases.push_back(separable_case({2, 11, 9, 80}, {5, 1, 2, 1, true, true, 72}));
+  cases.push_back(separable_case({1, 19, 18, 40}, {5, 2, 1, 2}));
   return cases;
 }
 

@@ -1,0 +1,50 @@
+// Brings what the next step of a task reads and writes into the second-level cache, a few lines at a time while the
+// step in progress computes: a unit has about as many bytes to move as it has arithmetic to hide them behind.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/core/pixel_rows.h"
+#include "kernels/core/tensor.h"
+
+namespace mixop::kernels {
+
+class Prefetch {
+ public:
+  /// Forgets the rest of the step before; `calls` times run() is called in the next one.
+  void start(int64_t calls) { count_ = 0, calls_ = calls, bytes_ = 0; }
+
+  /// Some rows of a tensor.
+  void add(const View& v, int64_t row, int64_t rows) {
+    constexpr int64_t kMostBytes = 640 << 10;  // of all tensors: more would push out what is in use
+    bytes_ += rows * v.last() * 4;
+    if (bytes_ > kMostBytes) return;
+    const char* at = reinterpret_cast<const char*>(v.as<float>() + row * v.ld);
+    Stream& s = streams_[count_++];
+    if (v.ld == v.last()) s = {at, kLine, 1, ceil_div(rows * v.ld * 4, kLine), 0};
+    else s = {at, v.ld * 4, ceil_div(v.last() * 4, kLine), rows, 0};
+    s.per_call = ceil_div(s.left, calls_);
+  }
+
+  void run() {
+    for (int i = 0; i < count_; ++i) {
+      Stream& s = streams_[i];
+      const int64_t n = std::min(s.left, s.per_call);
+      s.left -= n;
+      for (int64_t j = 0; j < n; ++j, s.at += s.stride)
+        for (int64_t l = 0; l < s.lines; ++l) __builtin_prefetch(s.at + l * kLine, 0, 2);
+    }
+  }
+
+ private:
+  static constexpr int64_t kLine = 64;
+  struct Stream {
+    const char* at;
+    int64_t stride, lines, left, per_call;
+  };
+  Stream streams_[4];
+  int count_ = 0;
+  int64_t calls_ = 1, bytes_ = 0;
+};
+
+}  // namespace mixop::kernels

@@ -1,0 +1,150 @@
+// One unit of a separable_grad call as the CUDA kernels see it, and dz of it on load.
+#pragma once
+
+#include <span>
+
+#include "kernels/core/cuda/loader.cuh"
+#include "kernels/core/cuda/vec.cuh"
+#include "kernels/ops/separable_call.h"
+
+namespace mixop::kernels {
+
+struct SeparableGradArgs {
+  const float *dy, *z, *mean, *rstd, *s1, *s2;
+  const float *gamma, *scale;  ///< or null
+  const float *x, *w_dw, *w_pw;
+  cuda::DeviceLoader load;
+  float *dx, *dx_s1, *dx_s2;  ///< of the group; what is not wanted is null
+  float *dw_dw, *dw_pw;
+  int dy_ld, z_ld, x_ld, dx_ld;
+  int images, height, width, channels;  ///< of x
+  int out_height, out_width, k;         ///< of z
+  short kernel, stride, pad, dilation;
+  bool add;  ///< dx
+  // Set for the kernels over tiles:
+  float* partial = nullptr;  ///< of a part that is one of several of its group: its share of dx [N,H,W,C]
+  float* sums = nullptr;     ///< s1 and s2 of each block: [block][2][C]
+  float* weights = nullptr;  ///< dw_dw and dw_pw of each block: [block][k k C + C K]
+
+  __host__ __device__ int64_t rows() const { return int64_t{images} * height * width; }
+  __host__ __device__ int64_t out_rows() const { return int64_t{images} * out_height * out_width; }
+};
+
+inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
+  const SeparableGradOperands o = separable_grad_operands(call, i);
+  const SeparableGradUnit& u = *o.unit;
+  const auto data = [](const View* v) { return v ? v->as<float>() : nullptr; };
+  const auto extent = [](int64_t n) { return static_cast<int>(n); };
+  const float* scale = data(o.table);
+  if (scale) scale += u.scale_index / o.table->last() * o.table->ld + u.scale_index % o.table->last();
+  return {.dy = data(o.dy),
+          .z = data(o.z),
+          .mean = data(o.mean),
+          .rstd = data(o.rstd),
+          .s1 = data(o.s1),
+          .s2 = data(o.s2),
+          .gamma = data(o.gamma),
+          .scale = scale,
+          .x = data(o.x),
+          .w_dw = data(o.w_dw),
+          .w_pw = data(o.w_pw),
+          .load = cuda::device_loader(call, u.load, o.load_at),
+          .dx = data(o.dx),
+          .dx_s1 = data(o.dx_s1),
+          .dx_s2 = data(o.dx_s2),
+          .dw_dw = data(o.dw_dw),
+          .dw_pw = data(o.dw_pw),
+          .dy_ld = extent(o.dy->ld),
+          .z_ld = extent(o.z->ld),
+          .x_ld = extent(o.x->ld),
+          .dx_ld = o.dx ? extent(o.dx->ld) : 0,
+          .images = extent(o.x->shape[0]),
+          .height = extent(o.x->shape[1]),
+          .width = extent(o.x->shape[2]),
+          .channels = extent(o.x->last()),
+          .out_height = extent(o.z->shape[1]),
+          .out_width = extent(o.z->shape[2]),
+          .k = extent(o.z->last()),
+          .kernel = static_cast<short>(u.window.kernel),
+          .stride = static_cast<short>(u.window.stride),
+          .pad = static_cast<short>(u.window.pad),
+          .dilation = static_cast<short>(u.window.dilation),
+          .add = o.dx && o.dx->write == Write::kAdd};
+}
+
+/// dz = dy_factor dy + (z - mean) z_factor + constant, folded for one channel k:
+///   gamma rstd (a dy - s1/M - (z - mean) rstd s2/M).
+struct NormGradient {
+  float dy_factor, mean, z_factor, constant;
+
+  __device__ __forceinline__ NormGradient(const SeparableGradArgs& u, int k) : mean(u.mean[k]) {
+    const float rows = static_cast<float>(u.out_rows()), rstd = u.rstd[k];
+    const float factor = u.gamma ? rstd * u.gamma[k] : rstd;
+    dy_factor = u.scale ? factor * *u.scale : factor;
+    z_factor = -factor * rstd * (u.s2[k] / rows);
+    constant = -factor * (u.s1[k] / rows);
+  }
+  __device__ __forceinline__ float operator()(float dy, float z) const {
+    return fmaf(dy, dy_factor, fmaf(z - mean, z_factor, constant));
+  }
+};
+
+/// t of 4 neighbouring channels with its parameters in registers.
+struct GradLoadQuad {
+  float4 mean = make_float4(0, 0, 0, 0), scale = make_float4(1, 1, 1, 1), shift = make_float4(0, 0, 0, 0);
+  bool relu;
+
+  __device__ __forceinline__ GradLoadQuad(const cuda::DeviceLoader& t, int c) : relu(t.relu) {
+    if (!t.mean) return;
+    mean = cuda::load4(t.mean + c);
+    scale = cuda::load4(t.rstd + c);
+    if (!t.gamma) return;
+    const float4 gamma = cuda::load4(t.gamma + c);
+    scale = make_float4(scale.x * gamma.x, scale.y * gamma.y, scale.z * gamma.z, scale.w * gamma.w);
+    shift = cuda::load4(t.beta + c);
+  }
+  __device__ __forceinline__ float4 centred(float4 x) const {
+    return make_float4(x.x - mean.x, x.y - mean.y, x.z - mean.z, x.w - mean.w);
+  }
+  __device__ __forceinline__ float4 operator()(float4 x) const {
+    x = cuda::fma4(shift, centred(x), scale);
+    if (!relu) return x;
+    return make_float4(x.x <= 0 ? 0 : x.x, x.y <= 0 ? 0 : x.y, x.z <= 0 ? 0 : x.z, x.w <= 0 ? 0 : x.w);
+  }
+  /// v where the relu lets pass, 0 elsewhere.
+  __device__ __forceinline__ float4 masked(float4 v, float4 x) const {
+    if (!relu) return v;
+    x = cuda::fma4(shift, centred(x), scale);
+    return make_float4(x.x <= 0 ? 0 : v.x, x.y <= 0 ? 0 : v.y, x.z <= 0 ? 0 : v.z, x.w <= 0 ? 0 : v.w);
+  }
+};
+
+constexpr int kMostGradUnits = 15;  ///< of one launch
+
+/// Units that kernels take as an argument. Part p of the launch are units first[p] .. first[p + 1] - 1, which read
+/// the same x with the same dilation: their share of dx is summed up in registers.
+struct SeparableGradParts {
+  int parts = 0;
+  int tile_floats = 0;  ///< of shared memory that come before the rest
+  short first[kMostGradUnits + 1] = {};
+  SeparableGradArgs unit[kMostGradUnits];
+};
+static_assert(sizeof(SeparableGradParts) <= 4096);
+
+/// The parts of separable_grad; each starts its kernels and says how many bytes from exec->workspace on it uses.
+/// Any window and channels, unit by unit (separable_grad_plain_cuda.cu).
+void separable_grad_plain(const Call& call);
+size_t separable_grad_plain_bytes(const Call& call);
+/// dx and the partial sums of each block (separable_grad_data_cuda.cu). All parts have the same stride and tiles.
+void separable_grad_data(const Exec& exec, SeparableGradParts parts, bool large);
+/// Blocks of a part for each group of channels.
+int64_t separable_grad_data_blocks(const SeparableGradArgs& unit);
+bool separable_grad_large(const SeparableGradArgs& unit);
+/// Partial sums of dw_dw and dw_pw in `blocks` blocks a unit, each unit a part; all have the same kernel
+/// (separable_grad_weights_cuda.cu).
+void separable_grad_weights(const Exec& exec, const SeparableGradParts& units, int blocks);
+/// Tiles of a unit there, and the floats of shared memory that it needs.
+int64_t separable_grad_weight_tiles_of(const SeparableGradArgs& unit);
+int separable_grad_weight_floats(const SeparableGradArgs& unit);
+
+}  // namespace mixop::kernels
