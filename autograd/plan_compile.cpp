@@ -21,11 +21,21 @@ bool fusion_enabled() {
   return !env || std::strcmp(env, "0") != 0;
 }
 
-/// Units of a node: on a CPU those of one edge, whose results then still lie in a cache for the second halves; on a
-/// device as many as can run at once.
-Grouping grouping(bool device) {
-  if (const char* most = std::getenv("MIXOP_GROUP")) return {size_t(std::atoi(most)), device};
-  return device ? Grouping{0, true} : Grouping{4, false};
+/// Composites become nodes of their own where the device has kernels for them.
+void lower(Graph& g, std::vector<Value>& outputs, bool device) {
+  const auto pass = [&](bool wanted, void (*fuse)(Graph&, std::vector<Value>&)) {
+    if (!wanted) return;
+    fuse(g, outputs);
+    g = prune(g, outputs);
+  };
+  fuse(g, outputs);
+  g = prune(g, outputs);
+  pass(!device || !kernels::mix_reduce_cuda().empty(), fuse_mix);
+  pass(!device || !kernels::pool_stats_cuda().empty(), fuse_pool);
+  pass(!device || !kernels::separable_cuda().empty(), fuse_separable);
+  pass(true, fuse_scales);
+  group_separable(g, outputs, device);
+  g = prune(g, outputs);
 }
 
 }  // namespace
@@ -40,20 +50,7 @@ Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena
   if (b.device()) kernels::cuda::selected();
   b.arena = arena && !b.pinned() ? std::move(arena) : std::make_shared<Arena>(options.device);
   b.graph = prune(graph, b.outputs);
-  if (options.fuse && fusion_enabled()) {
-    fuse(b.graph, b.outputs);
-    b.graph = prune(b.graph, b.outputs);
-    if (!b.device() || !kernels::mix_reduce_cuda().empty()) fuse_mix(b.graph, b.outputs);
-    b.graph = prune(b.graph, b.outputs);
-    if (!b.device() || !kernels::pool_stats_cuda().empty()) fuse_pool(b.graph, b.outputs);
-    b.graph = prune(b.graph, b.outputs);
-    if (!b.device() || !kernels::separable_cuda().empty()) fuse_separable(b.graph, b.outputs);
-    b.graph = prune(b.graph, b.outputs);
-    fuse_scales(b.graph, b.outputs);
-    b.graph = prune(b.graph, b.outputs);
-    group_separable(b.graph, b.outputs, grouping(b.device()));
-    b.graph = prune(b.graph, b.outputs);
-  }
+  if (options.fuse && fusion_enabled()) lower(b.graph, b.outputs, b.device());
   for (int i = 0; i < b.graph.size(); ++i)
     if (TensorStore* store = b.graph.node(i).store; store && !std::count(b.stores.begin(), b.stores.end(), store)) {
       store->place(options.device);

@@ -35,7 +35,7 @@ class Grouper {
  public:
   using Attrs = typename Kind::Attrs;
 
-  Grouper(Graph& g, std::vector<Value>& outputs, size_t most) : r_(g, outputs), most_(most) {}
+  Grouper(Graph& g, std::vector<Value>& outputs) : r_(g, outputs) {}
 
   /// Groups the single units for which wanted(attributes) holds; with `shared` only those of one input.
   template <class Wanted>
@@ -86,17 +86,15 @@ class Grouper {
     }
   }
 
-  /// Without a limit the ends decide, else neighbours stay together: the units of an edge.
   void group(std::vector<Member>& members) {
-    if (!most_)
-      std::stable_sort(members.begin(), members.end(),
-                       [](const Member& a, const Member& b) { return a.end < b.end; });
+    std::stable_sort(members.begin(), members.end(),
+                     [](const Member& a, const Member& b) { return a.end < b.end; });
     std::vector<bool> done(members.size());
     for (size_t i = 0; i < members.size(); ++i) {
       if (done[i]) continue;
       std::vector<Member> chosen;
       int begin = -1, end = members[i].end;
-      for (size_t j = i; j < members.size() && (!most_ || chosen.size() < most_); ++j) {
+      for (size_t j = i; j < members.size(); ++j) {
         const Member& m = members[j];
         if (done[j] || std::max(begin, m.begin) >= std::min(end, m.end)) continue;
         begin = std::max(begin, m.begin), end = std::min(end, m.end);
@@ -162,24 +160,25 @@ class Grouper {
   }
 
   Rewriter r_;
-  size_t most_;
   std::vector<Value> left_out_;
 };
 
 }  // namespace
 
-void group_separable(Graph& g, std::vector<Value>& outputs, const Grouping& how) {
+void group_separable(Graph& g, std::vector<Value>& outputs, bool apart) {
   const auto first_half = [](const SeparableAttrs& a) { return !a.units[0].load.norm; };
   const auto second_half = [](const SeparableAttrs& a) { return a.units[0].load.norm; };
   const auto to_first_half = [](const SeparableGradAttrs& a) { return a.sums; };
   const auto to_state = [](const SeparableGradAttrs& a) { return !a.sums; };
-  Grouper<Forward>(g, outputs, how.most).run(!how.apart, first_half);
+  Grouper<Forward>(g, outputs).run(!apart, first_half);
   g = prune(g, outputs);
-  if (how.apart) Grouper<Forward>(g, outputs, how.most).run(false, second_half);
-  g = prune(g, outputs);
-  if (how.apart) Grouper<Backward>(g, outputs, how.most).run(false, to_first_half);
-  g = prune(g, outputs);
-  Grouper<Backward>(g, outputs, how.most).run(true, to_state);
+  if (apart) {
+    Grouper<Forward>(g, outputs).run(false, second_half);
+    g = prune(g, outputs);
+    Grouper<Backward>(g, outputs).run(false, to_first_half);
+    g = prune(g, outputs);
+  }
+  Grouper<Backward>(g, outputs).run(true, to_state);
 }
 
 }  // namespace mixop::autograd

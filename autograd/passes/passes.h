@@ -27,13 +27,10 @@ void fuse_mix(Graph& graph, std::vector<Value>& outputs);
 /// Several scaled values in a sum become one mix (fuse_scales.cpp).
 void fuse_scales(Graph& graph, std::vector<Value>& outputs);
 
-/// Which units of fused nodes run as one node.
-struct Grouping {
-  size_t most = 0;     ///< units of a node; 0: any number
-  bool apart = false;  ///< also units of different inputs: fewer launches on a device, no gain on a CPU
-};
-/// Groups separable convolutions and their gradients (group_separable.cpp).
-void group_separable(Graph& graph, std::vector<Value>& outputs, const Grouping& grouping);
+/// Separable convolutions of one input, and their gradients, become one node as far as the order allows; with
+/// `apart` those of different inputs too, which saves launches on a device and gains nothing on a CPU
+/// (group_separable.cpp).
+void group_separable(Graph& graph, std::vector<Value>& outputs, bool apart);
 
 /// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
 struct Place {

@@ -40,8 +40,7 @@ inline Axis forward_axis(int kernel, int stride, int pad, int dilation, int64_t 
 /// Its transpose, from the gradient of the convolution's output (extent `in`) to that of its input (extent `out`):
 /// with stride s it splits into s gathers, one for each position modulo s; each filter element belongs to exactly
 /// one of them. phase < stride.
-inline Axis transposed_axis(int kernel, int stride, int pad, int dilation, int64_t in, int64_t out,
-                            int64_t phase) {
+inline Axis transposed_axis(int kernel, int stride, int pad, int dilation, int64_t in, int64_t out, int64_t phase) {
   Axis x;
   x.in = in, x.out = out;
   x.first = phase, x.out_step = stride;

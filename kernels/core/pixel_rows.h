@@ -27,8 +27,8 @@ RowTransform make_row_transform(const Call& call, const OnLoad& load, size_t at,
 
 struct RowFunctions {
   /// to[i * ld_to + c] = t(from[i * ld + c]) for i < rows, c < channels. With `whole`, lanes past the channels up
-  /// to a whole vector are written too, with anything: ld_to leaves room for them, or the next row, which is written
-  /// later, overlaps them.
+  /// to a whole vector are written too, with anything: ld_to leaves room for them, or the next row, which is
+  /// written later, overlaps them.
   void (*load)(const float* from, int64_t ld, int64_t rows, int64_t channels, const RowTransform& t, float* to,
                int64_t ld_to, bool whole);
   /// to[i * ld_to + c] = or += from[i * ld + c], and 0 in place of `from` where a mask is given and t(mask) <= 0.

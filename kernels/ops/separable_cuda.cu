@@ -1,12 +1,16 @@
-#include "kernels/core/cuda/launch.cuh"
 #include "kernels/ops/separable_impls_cuda.h"
 
 namespace mixop::kernels {
 
-__global__ void separable_placeholder() {}
-
 // Both lists are filled or both are empty: the fusion pass replaces a convolution and its gradients together.
-std::span<const Impl> separable_cuda() { return {}; }
-std::span<const Impl> separable_grad_cuda() { return {}; }
+std::span<const Impl> separable_cuda() {
+  static const Impl list[] = {kSeparableForwardCuda, kSeparablePlainCuda};
+  return list;
+}
+
+std::span<const Impl> separable_grad_cuda() {
+  static const Impl list[] = {kSeparableGradCuda};
+  return list;
+}
 
 }  // namespace mixop::kernels

@@ -9,8 +9,8 @@
 
 #include "kernels/core/axis.h"
 #include "kernels/core/gemm.h"
+#include "kernels/core/norm.h"
 #include "kernels/core/stencil.h"
-#include "kernels/ops/batch_norm.h"
 #include "kernels/ops/separable_call.h"
 #include "kernels/ops/separable_forward_pointwise.h"
 #include "kernels/ops/separable_impls.h"

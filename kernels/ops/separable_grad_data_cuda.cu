@@ -4,7 +4,7 @@
 //   traffic     reads dy and z of each unit once (their halo comes from the L2 cache), x once, writes T;
 //               the composite reads 6 T and writes 3 T a unit
 // Along each axis window element q of a cell (a pixel of dx, or 2 x 2 of them where the stride is 2) lies at tile
-// position cell + kSpacing * q, which is position first + .. of dY.
+// position cell + kSpacing * q; position 0 is Tile::first() rows of dY from where the cells begin.
 #include <algorithm>
 
 #include "kernels/core/cuda/reduce.cuh"
@@ -52,8 +52,8 @@ struct DataTile : Shape_ {
   __device__ static int first(int pad) { return (kPaired ? (pad - (pad & 1)) / 2 : pad) + kFirst; }
 
   // Two strips are read in one access and must begin an odd number of pixels, that is of half bank rows, apart:
-  // they lie one below the other, with one pixel more after the rows of each, or in neighbouring classes modulo the
-  // dilation.
+  // they lie one below the other, with one pixel more after the rows of each, or in neighbouring classes modulo
+  // the dilation.
   static constexpr int kSpan = kCells + kSpacing * (kSize - 1), kPitch = kSpan + kSpan % 2;
   static constexpr int row_offset(int row) { return row * kPitch + (kSpacing == 1 ? row / kRows : 0); }
   static constexpr int kFloats = (row_offset(kSpan - 1) + kPitch) * kGroup;

@@ -16,7 +16,7 @@ class Prefetch {
 
   /// Some rows of a tensor.
   void add(const View& v, int64_t row, int64_t rows) {
-    constexpr int64_t kMostBytes = 640 << 10;  // of all tensors: more would push out what is in use
+    constexpr int64_t kMostBytes = 384 << 10;  // of all tensors: more would push out what is in use
     bytes_ += rows * v.last() * 4;
     if (bytes_ > kMostBytes) return;
     const char* at = reinterpret_cast<const char*>(v.as<float>() + row * v.ld);

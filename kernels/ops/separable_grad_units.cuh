@@ -119,7 +119,7 @@ struct GradLoadQuad {
   }
 };
 
-constexpr int kMostGradUnits = 15;  ///< of one launch
+constexpr int kMostGradUnits = 16;  ///< of one launch
 
 /// Units that kernels take as an argument. Part p of the launch are units first[p] .. first[p + 1] - 1, which read
 /// the same x with the same dilation: their share of dx is summed up in registers.

@@ -60,7 +60,8 @@ struct WeightPlace {
 
 template <class Tile, class S>
 __device__ __forceinline__ void stage_input(S shared, const SeparableGradArgs& u, const WeightPlace& place) {
-  constexpr int kBatch = 4, kStride = kThreads / kQuads, kCount = Tile::kSpan * Tile::kSpan;
+  constexpr int kBatch = Tile::kKernel == 5 ? 2 : 4, kStride = kThreads / kQuads,
+                kCount = Tile::kSpan * Tile::kSpan;
   const int lane = static_cast<int>(threadIdx.x) % kQuads * 4, c = place.channel + lane;
   const bool present = c < u.channels;
   const GradLoadQuad t(u.load, present ? c : 0);
@@ -120,7 +121,7 @@ __device__ __forceinline__ void multiply_back(S shared, const SeparableGradArgs&
   if (c >= u.channels) return;
   const float* const w = u.w_pw + int64_t{c} * u.k;
   float4 sum[2] = {make_float4(0, 0, 0, 0), make_float4(0, 0, 0, 0)};
-#pragma unroll 1  // the registers are full
+#pragma unroll 1
   for (int k = 0; k < u.k; k += 4) {
     const float4 w0 = cuda::load4(w + k), w1 = cuda::load4(w + u.k + k);
     const float4 w2 = cuda::load4(w + 2 * u.k + k), w3 = cuda::load4(w + 3 * u.k + k);
@@ -258,7 +259,6 @@ __device__ __forceinline__ void weights_of_unit(S shared, const SeparableGradArg
   }
   WeightPlace place{0, 0, 0, static_cast<int>(blockIdx.y) * kGroup};
   const int c = place.channel + static_cast<int>(threadIdx.x) % kPairs * 2;
-  const Team team(u.k);
   float2 taps[kKernel][kKernel];
 #pragma unroll
   for (auto& row : taps)
@@ -282,10 +282,12 @@ __device__ __forceinline__ void weights_of_unit(S shared, const SeparableGradArg
     __syncthreads();
     if (c < u.channels) slide<Tile>(shared, u, c, at, taps);
     __syncthreads();
+    const Team team(u.k);
     if (place.channel + team.channel < u.channels) multiply_weights(shared, team, u.k, at, products);
   }
 
   __syncthreads();
+  const Team team(u.k);
   float* const to = u.weights + int64_t{blockIdx.x} * u.channels * (kKernel * kKernel + u.k);
   write_taps<kKernel * kKernel>(shared, taps[0], place.channel, u.channels, to);
   write_products(shared, team, products, place.channel, u, to + kKernel * kKernel * u.channels);

@@ -123,6 +123,9 @@ inline std::vector<Case> separable_cases() {
   cases.push_back(separable_case({1, 3, 40, 16}, {5, 1, 1, 2}));
   cases.push_back(separable_case({1, 40, 3, 16}, {3, 1, 2, 1}));
   cases.push_back(separable_case({35, 4, 4, 16}, {3, 1, 1, 2}));
+  // Several tiles along both axes.
+  cases.push_back(separable_case({2, 19, 18, 12}, {5, 1, 2, 1}));
+  cases.push_back(separable_case({1, 35, 18, 8}, {5, 2, 1, 2}));
   cases.push_back(separable_case({2, 4, 4, 144}, {5, 1, 1, 2, true, true}));
   for (const int64_t c : {8, 16, 17, 32})
     for (const int stride : {1, 2}) cases.push_back(separable_edges_case({2, 6, 8, c}, 3, stride, c == 16));
