@@ -5,6 +5,7 @@
 
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/binary.h"
+#include "autograd/ops/dropout.h"
 #include "autograd/ops/mix.h"
 #include "autograd/plan.h"
 
@@ -72,6 +73,57 @@ TEST(FuseMix, SumWithoutTable) {
   auto ops = backward_ops(g, y, {a, b});
   EXPECT_EQ(ops["mix_reduce"], 1);
   EXPECT_EQ(ops["bn_reduce"], 0);
+}
+
+TEST(FuseMix, DropPathIsAFactorOfATerm) {
+  Graph g;
+  const Value a = g.input("a", {2, 4, 4, 8}), skip = g.input("skip", {2, 4, 4, 8}), mask = g.input("mask", {2});
+  const Value dropped = autograd::apply_mask(g, autograd::batch_norm(g, a, {}), mask, 0.8);
+  std::map<std::string, int> ops;
+  for (const auto& step : autograd::Plan(g, {autograd::sum(g, {skip, dropped})}).steps()) ++ops[step.op];
+  EXPECT_EQ(ops["mix"], 1);
+  EXPECT_EQ(ops["bn_apply"], 0);
+  EXPECT_EQ(ops["mask_scale"], 1);  // of the mask itself
+}
+
+/// The gradients of a sum of two norms, both or one under drop path, and a skip: the 4-d steps that apply a mask
+/// must only serve bn_grad.
+TEST(FuseMix, ReductionsTakeTheFactorsOfDropPath) {
+  for (const int masks : {1, 2}) {
+    for (const int norms : {1, 2}) {
+      Graph g;
+      std::vector<Value> wrt, terms = {g.input("skip", {2, 4, 4, 8})};
+      for (int t = 0; t < norms; ++t) {
+        wrt.push_back(g.input(kernels::text("z", t), {2, 4, 4, 8}));
+        terms.push_back(autograd::batch_norm(g, wrt.back(), {}));
+        if (t >= masks) continue;
+        const Value mask = g.input(kernels::text("mask", t), {2});
+        terms.back() = autograd::apply_mask(g, terms.back(), mask, 0.8);
+      }
+      const Value y = autograd::sum(g, terms);
+      const std::vector<Value> asked = autograd::vector_jacobian(g, {y}, {g.input("dy", g.shape(y))}, wrt);
+      const autograd::Plan plan(g, asked);
+      std::map<std::string, int> ops;
+      std::string key;
+      for (const auto& step : plan.steps()) {
+        ++ops[step.op];
+        if (step.op == "mix_reduce") key = step.key;
+      }
+      EXPECT_EQ(ops["mix_reduce"], 1);
+      EXPECT_EQ(ops["bn_reduce"], 0);
+      EXPECT_NE(key.find(norms == 1 ? "sf" : masks == 1 ? "ssf" : "sfsf"), std::string::npos) << key;
+      EXPECT_EQ(ops["mask_scale"], 2 * std::min(masks, norms));  // of the mask, and for bn_grad
+    }
+  }
+}
+
+/// The gradient of the table is of the dropped mixture: its reductions stay together.
+TEST(FuseMix, DroppedMixture) {
+  Mixture m;
+  const Value y = autograd::apply_mask(m.g, m.y, m.g.input("mask", {2}), 0.8);
+  auto ops = backward_ops(m.g, y, {m.table, m.z[0], m.z[1], m.z[2], m.z[3]});
+  EXPECT_EQ(ops["mix_reduce"], 1);
+  EXPECT_EQ(ops["bn_reduce"] + ops["mix_weight_grad"], 0);
 }
 
 TEST(FuseMix, SumsNormaliseOnLoad) {

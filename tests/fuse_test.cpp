@@ -6,7 +6,10 @@
 
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/conv2d.h"
+#include "autograd/ops/dropout.h"
+#include "autograd/ops/separable.h"
 #include "autograd/ops/unary.h"
+#include "autograd/passes/passes.h"
 #include "autograd/plan.h"
 #include "tests/cases/separable.h"
 
@@ -26,14 +29,22 @@ std::map<std::string, int> count_ops(const Plan& plan) {
   return count;
 }
 
-/// A graph of one case with the gradients of all its inputs.
-Plan compile(const test::Case& c, bool fuse) {
-  Graph g;
-  std::vector<Value> in;
-  for (const test::CaseInput& i : c.inputs) in.push_back(g.input(i.name, i.shape));
+/// Adds one case with the gradients of its inputs; what it computes.
+std::vector<Value> add(const test::Case& c, Graph& g) {
+  std::vector<Value> in, wanted;
+  for (const test::CaseInput& i : c.inputs) {
+    in.push_back(g.input(i.name, i.shape));
+    if (i.differentiate) wanted.push_back(in.back());
+  }
   std::vector<Value> out = c.build(g, in), seeds;
   for (size_t k = 0; k < out.size(); ++k) seeds.push_back(g.input("seed" + std::to_string(k), g.shape(out[k])));
-  for (const Value v : autograd::vector_jacobian(g, out, seeds, in)) out.push_back(v);
+  for (const Value v : autograd::vector_jacobian(g, out, seeds, wanted)) out.push_back(v);
+  return out;
+}
+
+Plan compile(const test::Case& c, bool fuse) {
+  Graph g;
+  const std::vector<Value> out = add(c, g);
   CompileOptions options;
   options.fuse = fuse;
   return Plan(g, out, nullptr, options);
@@ -59,6 +70,34 @@ TEST(FuseSeparable, UnitsThatLeaveOneStateShareANode) {
   auto count = count_ops(compile(test::separable_edges_case({2, 8, 8, 16}, 3, 1, false), true));
   EXPECT_EQ(count["separable"], 1 + 6);  // all first halves and dilated ones; second halves one by one
   EXPECT_EQ(count["separable_grad"], 1 + 6);
+}
+
+/// The gradient of a path under drop path is masked as it is read: two units that end in a mask, and a first half.
+TEST(FuseSeparable, TheGradientTakesTheMaskOfDropPath) {
+  for (const bool apart : {false, true}) {
+    Graph g;
+    std::vector<Value> out = add(test::drop_path_case({3, 8, 8, 16}, {{5, 1, 1, 2}, {3, 1, 2, 1}}), g);
+    autograd::fuse(g, out);
+    for (const auto pass : {autograd::fuse_mix, autograd::fuse_separable}) {
+      g = autograd::prune(g, out);
+      pass(g, out);
+    }
+    g = autograd::prune(g, out);
+    autograd::group_separable(g, out, apart);
+    g = autograd::prune(g, out);
+    int nodes = 0, units = 0, sampled = 0;
+    for (int i = 0; i < g.size(); ++i) {
+      const autograd::Node& n = g.node(i);
+      if (n.op != &autograd::kSeparableGrad) continue;
+      ++nodes;
+      for (const Value v : n.inputs)
+        EXPECT_TRUE(g.node(v.node).op != &autograd::kMaskScale || g.shape(v) == Shape{3}) << g.shape(v);
+      for (const auto& u : n.attr<kernels::SeparableGradAttrs>().units) ++units, sampled += u.sampled;
+    }
+    EXPECT_EQ(nodes, 2);  // what reads x is one, with a mask or without
+    EXPECT_EQ(units, 3);
+    EXPECT_EQ(sampled, 2);
+  }
 }
 
 /// The depthwise result is read by somebody else, or asked for: it must exist.

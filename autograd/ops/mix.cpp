@@ -21,7 +21,7 @@ void check_terms(const Graph& g, const Node& n, const std::vector<Term>& terms, 
                  Value like) {
   MIXOP_CHECK(!terms.empty(), n.op->name, ": no terms");
   size_t at = first;
-  for (const Term& t : terms) at += 1 + t.load.inputs();
+  for (const Term& t : terms) at += t.inputs();
   MIXOP_CHECK(n.inputs.size() == at, n.op->name, ": its terms need ", at, " inputs, got ", n.inputs.size());
   if (!like) like = n.inputs[first];
   const TensorSpec& want = g.spec(like);
@@ -37,7 +37,10 @@ void check_terms(const Graph& g, const Node& n, const std::vector<Term>& terms, 
     for (int i = 1; i <= t.load.inputs(); ++i)
       MIXOP_CHECK(g.shape(n.inputs[at + i]) == Shape{want.shape.last()}, n.op->name, ": input ", at + i, " ",
                   g.shape(n.inputs[at + i]), " must have one element a channel of ", want.shape);
-    at += 1 + t.load.inputs();
+    if (t.sampled)
+      MIXOP_CHECK(g.shape(n.inputs[at + t.inputs() - 1]) == Shape{want.shape[0]}, n.op->name, ": the factors ",
+                  g.shape(n.inputs[at + t.inputs() - 1]), " must be one a sample of ", want.shape);
+    at += t.inputs();
   }
 }
 
@@ -130,7 +133,10 @@ double reduce_flops(const Graph& g, const Node& n) {
 std::string reduce_detail(const Node& n) {
   const auto& a = n.attr<MixReduceAttrs>();
   std::string s = a.dtable ? "dtable " : "";
-  for (const MixReduceAttrs::Term& t : a.terms) s += t.sums ? 's' : t.load.norm ? 'n' : 'p';
+  for (const MixReduceAttrs::Term& t : a.terms) {
+    s += t.sums ? 's' : t.load.norm ? 'n' : 'p';
+    if (t.sampled) s += 'f';
+  }
   return s;
 }
 }  // namespace

@@ -70,6 +70,8 @@ std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
       MIXOP_CHECK(g.shape(n.inputs[i]) == z, n.op->name, ": input ", i, " ", g.shape(n.inputs[i]), ", expected ",
                   z);
     for (size_t i = at + 2; i < at + 6 + u.affine; ++i) check_vector(g, n, i, z[3]);
+    MIXOP_CHECK(!u.sampled || g.shape(n.inputs[x_at - 1]) == Shape{z[0]}, n.op->name, ": the factors ",
+                g.shape(n.inputs[x_at - 1]), " must be one a sample of ", z);
     MIXOP_CHECK(!a.sums || u.load.norm, n.op->name, ": sums are those of a norm, and t has none");
     const TensorSpec& x = g.spec(n.inputs[x_at]);
     if (a.dx && !u.same_input) {
@@ -139,7 +141,10 @@ std::string forward_detail(const Node& n) {
 std::string grad_detail(const Node& n) {
   const auto& a = n.attr<SeparableGradAttrs>();
   std::string s = kernels::text(a.dx ? "dx" : "", a.sums ? " sums" : "", a.dw ? " dw" : "");
-  for (const SeparableGradUnit& u : a.units) describe(s, u.window, u.load, u.same_input);
+  for (const SeparableGradUnit& u : a.units) {
+    describe(s, u.window, u.load, u.same_input);
+    if (u.sampled) s += "m";
+  }
   return s;
 }
 }  // namespace

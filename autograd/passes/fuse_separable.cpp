@@ -7,6 +7,7 @@
 #include "autograd/ops/binary.h"
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/separable.h"
+#include "autograd/passes/drop_path.h"
 #include "autograd/passes/passes.h"
 #include "autograd/passes/rewrite.h"
 
@@ -178,12 +179,17 @@ class Fuser {
   void add_backward(const Unit& u) {
     const Node& norm = r_.node(u.norm_grad);
     const auto& a = norm.attr<BatchNormAttrs>();
-    const SeparableGradUnit unit{.window = u.window,
-                                 .load = conv(u.depthwise).load,
-                                 .affine = a.affine,
-                                 .scaled = a.scaled,
-                                 .scale_index = a.scale_index};
+    SeparableGradUnit unit{.window = u.window,
+                           .load = conv(u.depthwise).load,
+                           .affine = a.affine,
+                           .scaled = a.scaled,
+                           .scale_index = a.scale_index};
     std::vector<Value> in = norm.inputs;
+    if (!a.scaled && drops_samples(r_.graph(), in[0])) {
+      unit.sampled = true;
+      in.push_back(sample_factors(r_, in[0]));
+      in[0] = r_.node(in[0].node).inputs[0];
+    }
     const std::vector<Value> rest = operands(u);
     in.insert(in.end(), rest.begin(), rest.end());
     const SeparableGradAttrs attrs{{unit}, u.depthwise_dgrad >= 0, u.sums >= 0, u.depthwise_wgrad >= 0};

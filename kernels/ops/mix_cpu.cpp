@@ -27,6 +27,7 @@ struct MixTerm {
   const float* z;
   int64_t ld, index;
   float weight;
+  const float* factor;  ///< of each sample, or null
   OnLoad load;
   float *mean, *scale, *beta;
 };
@@ -40,7 +41,7 @@ bool all_dense(const Call& call, const View& other, size_t first) {
   bool yes = dense(other);
   for (const MixAttrs::Term& term : call.attr<MixAttrs>().terms) {
     yes = yes && dense(call.in[first]);
-    first += 1 + term.load.inputs();
+    first += term.inputs();
   }
   return yes;
 }
@@ -73,9 +74,18 @@ MixTerm* lay_out_terms(const Call& call, size_t at, std::byte* memory, int64_t c
       size_t z = at;
       for (const MixAttrs::Term& term : terms) {
         const size_t its = z;
-        z += 1 + term.load.inputs();
+        z += term.inputs();
         if (term.load.norm != norm || term.load.relu != relu) continue;
-        *next = {call.in[its].as<float>(), call.in[its].ld, term.index, 0, term.load, nullptr, nullptr, nullptr};
+        *next = {call.in[its].as<float>(),
+                 call.in[its].ld,
+                 term.index,
+                 0,
+                 nullptr,
+                 term.load,
+                 nullptr,
+                 nullptr,
+                 nullptr};
+        if (term.sampled) next->factor = call.in[z - 1].as<float>();
         if (norm) {
           repeat_constants(Loader<float>(call, term.load, its + 1), channels, width, constants, *next);
           constants += 3 * width;
@@ -107,13 +117,14 @@ HWY_INLINE Vec32 Transformed(const MixTerm& t, const float* z, Io io, int64_t j)
 /// y (+)= sum over kTerms terms of w * t(z) on a block of rows: the sum stays in a register, and that many streams
 /// from memory run side by side.
 template <int kTerms, bool kNorm, bool kRelu, bool kAdd>
-void AddTerms(const MixTerm* t, int64_t first, int64_t wide, float* y, int64_t ldy, int64_t rows, int64_t width) {
+void AddTerms(const MixTerm* t, int64_t sample, int64_t first, int64_t wide, float* y, int64_t ldy, int64_t rows,
+              int64_t width) {
   MixTerm own[kTerms];  // copies: a store to y cannot change them
   Vec32 w[kTerms];
   for (int i = 0; i < kTerms; ++i) {
     own[i] = t[i];
     own[i].z += first * t[i].ld;
-    w[i] = hn::Set(F32(), t[i].weight);
+    w[i] = hn::Set(F32(), t[i].factor ? t[i].weight * t[i].factor[sample] : t[i].weight);
   }
   for (int64_t r = 0; r < rows; ++r, y += ldy) {
     for_vectors(width, [&](auto io, int64_t j) HWY_ATTR {
@@ -166,22 +177,25 @@ void MixRun(const Call& call) {
   MixTerm* term = lay_out_terms(call, at, call.exec->workspace, channels, per_wide);
   for (int t = 0; t < terms; ++t) term[t].weight = weight_of<float>(call, term[t].index);
   const int64_t block = rows_per_task(channels, per_wide, kBlockElements), task_rows = block * kTaskBlocks;
+  const bool sampled = std::any_of(term, term + terms, [](const MixTerm& t) { return t.factor; });
+  const int64_t sample_rows = sampled ? rows_per_sample(y) : y.rows();  // a block never crosses samples
   parallel_for(*call.exec, (y.rows() + task_rows - 1) / task_rows, [&](int64_t task, int) {
     const int64_t end = std::min(y.rows(), (task + 1) * task_rows);
-    for (int64_t begin = task * task_rows; begin < end; begin += block) {
-      for_wide_rows({begin, std::min(end, begin + block)}, channels, per_wide,
-                    [&](int64_t first, int64_t rows, int64_t width) {
-                      const int64_t wide = width / channels;
-                      for (int t = 0, n = 0; t < terms; t += n) {
-                        const OnLoad& load = term[t].load;
-                        int same = 1;
-                        while (same < 4 && t + same < terms && kind(term[t + same]) == kind(term[t])) ++same;
-                        n = same == 3 ? 2 : same;
-                        const auto& list = n == 4 ? kAddTerms<4> : n == 2 ? kAddTerms<2> : kAddTerms<1>;
-                        list[load.norm][load.relu][t > 0 || y.write == Write::kAdd](
-                            term + t, first, wide, y.as<float>() + first * y.ld, wide * y.ld, rows, width);
-                      }
-                    });
+    for (int64_t begin = task * task_rows, next; begin < end; begin = next) {
+      const int64_t sample = begin / sample_rows;
+      next = std::min({end, begin + block, (sample + 1) * sample_rows});
+      for_wide_rows({begin, next}, channels, per_wide, [&](int64_t first, int64_t rows, int64_t width) {
+        const int64_t wide = width / channels;
+        for (int t = 0, n = 0; t < terms; t += n) {
+          const OnLoad& load = term[t].load;
+          int same = 1;
+          while (same < 4 && t + same < terms && kind(term[t + same]) == kind(term[t])) ++same;
+          n = same == 3 ? 2 : same;
+          const auto& list = n == 4 ? kAddTerms<4> : n == 2 ? kAddTerms<2> : kAddTerms<1>;
+          list[load.norm][load.relu][t > 0 || y.write == Write::kAdd](
+              term + t, sample, first, wide, y.as<float>() + first * y.ld, wide * y.ld, rows, width);
+        }
+      });
     }
   });
 }
@@ -235,8 +249,8 @@ void ScaleRun(const Call& call) {
   parallel_for(*call.exec, (rows + task_rows - 1) / task_rows, [&](int64_t task, int) {
     const int64_t begin = task * task_rows, n = std::min(rows - begin, task_rows);
     const int64_t width = flat ? std::min(channels, x.shape.elements() - begin * channels) : channels;
-    const MixTerm term{x.as<float>(), ldx, 0, weight, {}, nullptr, nullptr, nullptr};
-    run(&term, begin, 1, y.as<float>() + begin * ldy, ldy, n, width);
+    const MixTerm term{x.as<float>(), ldx, 0, weight, nullptr, {}, nullptr, nullptr, nullptr};
+    run(&term, 0, begin, 1, y.as<float>() + begin * ldy, ldy, n, width);
   });
 }
 

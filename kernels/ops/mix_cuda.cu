@@ -4,10 +4,11 @@ namespace mixop::kernels {
 namespace {
 using namespace cuda;
 
-/// y (+)= sum_t table[weight_t] t_t(z_t), every weight 1 without a table; a thread owns kLanes channels of kRows
-/// rows at a time. The terms are the inner loop so that the sums stay in registers and y is written once.
+/// y (+)= sum_t table[weight_t] factor_t[sample] t_t(z_t), every weight 1 without a table; a thread owns kLanes
+/// channels of kRows rows at a time. The terms are the inner loop so that the sums stay in registers and y is
+/// written once.
 template <int kLanes, int kRows>
-__global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, bool add) {
+__global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, int64_t sample_rows, bool add) {
   for (int64_t c = first_column<kLanes>(); c < e.last; c += column_step<kLanes>())
     for (int64_t first = first_row(); first < e.rows; first += kRows * row_step()) {
       const auto patch = [&](int t) {
@@ -19,11 +20,14 @@ __global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, b
         if (t + 1 < terms.count) next = patch(t + 1);
         const OwnTransform<kLanes> transform = own_transform<kLanes>(terms.term[t].load, c);
         const float weight = table ? table[terms.term[t].weight] : 1.0f;
+        const float* const factor = terms.term[t].factor;
 #pragma unroll
-        for (int i = 0; i < kRows; ++i)
+        for (int i = 0; i < kRows; ++i) {
+          const int64_t r = first + i * row_step();
+          const float w = factor ? weight * factor[(r < e.rows ? r : first) / sample_rows] : weight;
 #pragma unroll
-          for (int l = 0; l < kLanes; ++l)
-            sum.row[i].v[l] = fmaf(weight, transform(z.row[i].v[l], l), sum.row[i].v[l]);
+          for (int l = 0; l < kLanes; ++l) sum.row[i].v[l] = fmaf(w, transform(z.row[i].v[l], l), sum.row[i].v[l]);
+        }
       }
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
@@ -57,7 +61,7 @@ void run_mix(const Call& call) {
       const bool four = four_rows(e, kLanes);
       const auto [grid, block] = rows_grid(e, kLanes, four ? 4 : 1);
       launch(*call.exec, "mix_rows", four ? mix_rows<kLanes, 4> : mix_rows<kLanes, 1>, grid, block, 0, terms,
-             table ? table->as<float>() : nullptr, y, e, add);
+             table ? table->as<float>() : nullptr, y, e, rows_per_sample(out), add);
     });
   }
 }

@@ -1,6 +1,8 @@
 // The sums of all terms of a mixed operation's gradient: blocks of rows of G stay in the first-level cache while
 // the same rows of every z stream past them.
 //   S1 = sum G, S2_t = sum G * (z_t - mean_t) for each column; rstd, gamma and beta follow in the merge
+// The sums of a block, which never crosses samples where factors differ among them, are multiplied by its factor; a
+// term with factors has an S1 of its own.
 // Reads (terms + 1) T; composite: bn_reduce of each term, mix_weight_grad.
 #include <algorithm>
 
@@ -24,12 +26,18 @@ constexpr int64_t kMaxPartials = 32;      // fixed, so that sums do not depend o
 struct Operand {
   const float* z;
   int64_t ld;
-  const float* mean;  ///< repeated to the wide row; null without a norm
+  const float* mean;    ///< repeated to the wide row; null without a norm
+  const float* factor;  ///< of each sample, or null
+  int64_t s1;           ///< the row of its S1 among the partial sums
 };
 
-/// Doubles that a task sums into: a wide row of S1, then one of S2 for each term.
+/// Wide rows of doubles that a task sums into: S1, then S2 of each term, then S1 of each sampled term.
+size_t partial_rows(const Call& call) {
+  const auto& terms = call.attr<MixReduceAttrs>().terms;
+  return 1 + terms.size() + static_cast<size_t>(std::ranges::count_if(terms, &MixAttrs::Term::sampled));
+}
 int64_t partial_size(const Call& call) {
-  return static_cast<int64_t>(1 + call.attr<MixReduceAttrs>().terms.size()) * widest_row(call.in[0].last());
+  return static_cast<int64_t>(partial_rows(call)) * widest_row(call.in[0].last());
 }
 
 size_t workspace(const Call& call) {
@@ -43,11 +51,14 @@ const Operand* lay_out(const Call& call, int64_t width) {
   auto* out = call.exec->scratch<Operand>(kMaxPartials * partial_size(call) * sizeof(double));
   auto* means = reinterpret_cast<float*>(out + a.terms.size());
   size_t at = a.first_term();
+  int64_t own_s1 = static_cast<int64_t>(1 + a.terms.size());
   for (size_t t = 0; t < a.terms.size(); ++t) {
+    const bool sampled = a.terms[t].sampled;
     const Loader<float> norm(call, a.terms[t].load, at + 1);
-    out[t] = {call.in[at].as<float>(), call.in[at].ld, norm.mean ? means : nullptr};
+    out[t] = {call.in[at].as<float>(), call.in[at].ld, norm.mean ? means : nullptr,
+              sampled ? call.in[at + a.terms[t].inputs() - 1].as<float>() : nullptr, sampled ? own_s1++ : 0};
     for (int64_t i = 0; norm.mean && i < width; ++i) *means++ = norm.mean[i % call.in[0].last()];
-    at += 1 + static_cast<size_t>(a.terms[t].load.inputs());
+    at += a.terms[t].inputs();
   }
   return out;
 }
@@ -58,13 +69,13 @@ bool all_dense(const Call& call) {
   size_t at = a.first_term();
   for (const MixReduceAttrs::Term& t : a.terms) {
     yes = yes && call.in[at].ld == call.in[at].last();
-    at += 1 + static_cast<size_t>(t.load.inputs());
+    at += t.inputs();
   }
   return yes;
 }
 
-/// The outputs of the complete sums: `sums` is a row of S1 and one of S2 for each term, `row` doubles apart.
-void write_outputs(const Call& call, const double* sums, int64_t row) {
+/// The outputs of the complete sums, whose rows are `row` doubles apart.
+void write_outputs(const Call& call, const Operand* operand, const double* sums, int64_t row) {
   const auto& a = call.attr<MixReduceAttrs>();
   const int64_t channels = call.in[0].last();
   const auto put = [](const Out& out, int64_t at, double value) {
@@ -75,9 +86,10 @@ void write_outputs(const Call& call, const double* sums, int64_t row) {
     for (int64_t i = 0; i < call.out[0].shape.elements(); ++i)
       call.out[0].as<float>()[table_offset(call.out[0], i)] = 0;
   size_t at = a.first_term(), out = a.first_sums();
-  const double* s1 = sums;
+  const double* s2 = sums;
   for (const MixReduceAttrs::Term& term : a.terms) {
-    const double* s2 = sums += row;
+    const double* s1 = sums + operand++->s1 * row;
+    s2 += row;
     const Loader<float> norm(call, term.load, at + 1);
     const double scale = term.scaled ? call.in[1].as<float>()[table_offset(call.in[1], term.index)] : 1.0f;
     double dot = 0;
@@ -89,7 +101,7 @@ void write_outputs(const Call& call, const double* sums, int64_t row) {
       put(call.out[out + 1], c, scale * product);
     }
     if (term.weighted) call.out[0].as<float>()[table_offset(call.out[0], term.index)] += static_cast<float>(dot);
-    at += 1 + static_cast<size_t>(term.load.inputs());
+    at += term.inputs();
     out += term.sums ? 2 : 0;
   }
 }
@@ -110,10 +122,11 @@ struct Rows {
 
 enum class Kind : uint8_t { kSum, kProduct, kCentred };
 
-/// sums += column sums over a block of rows: of g, g z or g (z - mean). Asks for the block that will be read next:
-/// jumping from term to term defeats the hardware's own prefetch.
+/// sums += factor * column sums over a block of rows: of g, g z or g (z - mean). Asks for the block that will be
+/// read next: jumping from term to term defeats the hardware's own prefetch.
 template <Kind kKind>
-void AddColumns(Rows g, Rows z, const float* mean, Rows next, int64_t rows, int64_t width, double* sums) {
+void AddColumns(Rows g, Rows z, const float* mean, Rows next, int64_t rows, int64_t width, double factor,
+                double* sums) {
   for_columns(width, [&]<int G>(auto io, int64_t j) HWY_ATTR {
     const F32 d;
     Vec32 centre[G], sum[G];
@@ -137,9 +150,9 @@ void AddColumns(Rows g, Rows z, const float* mean, Rows next, int64_t rows, int6
     HWY_ALIGN float lanes[G * kLanes];
     for (int i = 0; i < G; ++i) hn::Store(sum[i], d, lanes + i * kLanes);
     if (j + G * kLanes <= width)  // a known number of columns becomes vector code
-      for (int64_t i = 0; i < G * kLanes; ++i) sums[j + i] += lanes[i];
+      for (int64_t i = 0; i < G * kLanes; ++i) sums[j + i] += factor * lanes[i];
     else
-      for (int64_t i = 0; i < width - j; ++i) sums[j + i] += lanes[i];
+      for (int64_t i = 0; i < width - j; ++i) sums[j + i] += factor * lanes[i];
   });
 }
 
@@ -147,37 +160,47 @@ void ReduceRun(const Call& call) {
   const View& g = call.in[0];
   const int64_t channels = g.last(), per_wide = rows_per_wide_row(channels, kLanes, all_dense(call));
   const int64_t width = channels * per_wide, size = partial_size(call), row = widest_row(channels);
-  const size_t terms = call.attr<MixReduceAttrs>().terms.size();
+  const size_t terms = call.attr<MixReduceAttrs>().terms.size(), sum_rows = partial_rows(call);
   double* partials = call.exec->scratch<double>();
   const Operand* term = lay_out(call, width);
+  const bool shared_s1 = std::any_of(term, term + terms, [](const Operand& o) { return !o.factor; });
+  const int64_t sample_rows = sum_rows > 1 + terms ? rows_per_sample(g) : g.rows();
   const int64_t block = rows_per_task(channels, per_wide, kBlockElements);
   const int64_t blocks = (g.rows() + block - 1) / block, tasks = std::min(kMaxPartials, blocks);
   parallel_for(*call.exec, tasks, [&](int64_t task, int) HWY_ATTR {
     double* sums = partials + task * size;
     std::fill(sums, sums + size, 0.0);
     const Range mine = part_of(blocks, tasks, task);
-    for (int64_t b = mine.begin; b < mine.end; ++b)
-      for_wide_rows({b * block, std::min(g.rows(), (b + 1) * block)}, channels, per_wide,
-                    [&](int64_t first, int64_t rows, int64_t columns) HWY_ATTR {
-                      const int64_t wide = columns / channels;
-                      const auto block_of = [&](const Operand& o) { return Rows{o.z + first * o.ld, wide * o.ld}; };
-                      const Rows grad{g.as<float>() + first * g.ld, wide * g.ld};
-                      AddColumns<Kind::kSum>(grad, grad, nullptr, block_of(term[0]), rows, columns, sums);
-                      for (size_t t = 0; t < terms; ++t) {
-                        const Rows after{grad.data + block * g.ld, grad.ld};
-                        const Rows next = t + 1 < terms ? block_of(term[t + 1]) : after;
-                        const auto add = term[t].mean ? AddColumns<Kind::kCentred> : AddColumns<Kind::kProduct>;
-                        add(grad, block_of(term[t]), term[t].mean, next, rows, columns, sums + (t + 1) * row);
-                      }
-                    });
-    for (size_t t = 0; t <= terms; ++t)  // fold the repeated columns into the first `channels`
+    const int64_t end = std::min(g.rows(), mine.end * block);
+    for (int64_t begin = mine.begin * block, after; begin < end; begin = after) {
+      const int64_t sample = begin / sample_rows;
+      after = std::min({end, begin + block, (sample + 1) * sample_rows});
+      for_wide_rows({begin, after}, channels, per_wide, [&](int64_t first, int64_t rows, int64_t columns) HWY_ATTR {
+        const int64_t wide = columns / channels;
+        const auto block_of = [&](const Operand& o) { return Rows{o.z + first * o.ld, wide * o.ld}; };
+        const Rows grad{g.as<float>() + first * g.ld, wide * g.ld};
+        const auto add_s1 = [&](const Operand& o, double factor) HWY_ATTR {
+          AddColumns<Kind::kSum>(grad, grad, nullptr, block_of(o), rows, columns, factor, sums + o.s1 * row);
+        };
+        if (shared_s1) add_s1({term[0].z, term[0].ld, nullptr, nullptr, 0}, 1);
+        for (size_t t = 0; t < terms; ++t) {
+          const Operand& o = term[t];
+          const double factor = o.factor ? o.factor[sample] : 1.0;
+          if (o.factor) add_s1(o, factor);
+          const Rows next = t + 1 < terms ? block_of(term[t + 1]) : Rows{grad.data + block * g.ld, grad.ld};
+          const auto add = o.mean ? AddColumns<Kind::kCentred> : AddColumns<Kind::kProduct>;
+          add(grad, block_of(o), o.mean, next, rows, columns, factor, sums + (t + 1) * row);
+        }
+      });
+    }
+    for (size_t t = 0; t < sum_rows; ++t)  // fold the repeated columns into the first `channels`
       for (int64_t k = channels; k < width; k += channels)
         for (int64_t c = 0; c < channels; ++c) sums[t * row + c] += sums[t * row + k + c];
   });
   for (int64_t task = 1; task < tasks; ++task)
-    for (size_t t = 0; t <= terms; ++t)
+    for (size_t t = 0; t < sum_rows; ++t)
       for (int64_t c = 0; c < channels; ++c) partials[t * row + c] += partials[task * size + t * row + c];
-  write_outputs(call, partials, row);
+  write_outputs(call, term, partials, row);
 }
 
 }  // namespace

@@ -12,13 +12,13 @@ using namespace cuda;
 constexpr int kRows = 8;                   // of a thread; added in float32, from there on in double
 constexpr int kFewestBlocks = 1024;        // below that, the terms are split among blocks as well
 constexpr int kMergeBlock = 256;           // a warp adds the partials of a channel
-constexpr int kTermsOnce = kMaxTerms - 1;  // of one launch: S1 takes an entry too
+constexpr int kTermsOnce = kMaxTerms - 1;  // of one launch at most: S1 takes an entry too
 
-/// What G is multiplied by; S1 is the sum whose z is 1 everywhere (null).
+/// What G is multiplied by; S1 is the sum whose z is 1 everywhere (null). A sampled term has an S1 of its own.
 struct SumTerm {
   const float* z;
   int64_t ld;
-  const float* mean;  ///< null: none
+  const float *mean, *factor;  ///< null: none; factors of the samples
 };
 
 struct SumTerms {
@@ -26,11 +26,11 @@ struct SumTerms {
   std::array<SumTerm, kMaxTerms> term;
 };
 
-/// partials[t][channel][block] = sum of G (z_t - mean_t) over the rows of a block, for the terms that are its
-/// share.
-template <int kWidth>
+/// partials[t][channel][block] = sum of factor_t[sample] G (z_t - mean_t) over the rows of a block, for the terms
+/// that are its share. kSampled: some term has factors.
+template <int kWidth, bool kSampled>
 __global__ void __launch_bounds__(kColumnThreads)
-    mix_reduce_partial(SumTerms terms, Columns k, const float* __restrict__ g, int64_t ldg,
+    mix_reduce_partial(SumTerms terms, Columns k, const float* __restrict__ g, int64_t ldg, int64_t sample_rows,
                        double* __restrict__ partials) {
   const ColumnPlace<kWidth> at(k);
   Pack<kWidth> grad[kRows];
@@ -47,6 +47,17 @@ __global__ void __launch_bounds__(kColumnThreads)
 #pragma unroll
       for (int i = 0; i < kRows; ++i) z[i] = filled<kWidth>(1);
     }
+    if constexpr (kSampled)  // z - mean becomes factor (z - mean), the rows of a thread being of any samples
+      if (term.factor) {
+#pragma unroll
+        for (int i = 0; i < kRows; ++i) {
+          const int64_t r = at.row + i * at.step;
+          const float factor = r < at.end ? term.factor[r / sample_rows] : 0.0f;
+#pragma unroll
+          for (int j = 0; j < kWidth; ++j) z[i][j] = factor * (z[i][j] - centre[j]);
+        }
+        centre = filled<kWidth>(0);
+      }
     double sums[1][kWidth];
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
@@ -65,8 +76,9 @@ __global__ void __launch_bounds__(kColumnThreads)
 struct MergeTerm {
   const float *rstd, *gamma, *beta, *scale;
   float *s1, *s2;
-  int64_t place;  ///< in the memory of dtable
-  bool add;       ///< to s1
+  int64_t place;       ///< in the memory of dtable
+  int sum_g, sum_g_z;  ///< the entries of its sums among the partials
+  bool add;            ///< to s1
 };
 
 struct MergeTerms {
@@ -106,7 +118,7 @@ __global__ void __launch_bounds__(kMergeBlock)
     if (t > own && (!weighs || term.place != place)) continue;
     double dot = 0;
     for (int c = thread / kWarp; c < channels; c += kMergeBlock / kWarp) {
-      const double s1 = merged(0, c), s2 = merged(t + 1, c) * (term.rstd ? term.rstd[c] : 1.0f);
+      const double s1 = merged(term.sum_g, c), s2 = merged(term.sum_g_z, c) * (term.rstd ? term.rstd[c] : 1.0f);
       dot += term.gamma ? term.gamma[c] * s2 + term.beta[c] * s1 : s2;
       if (t > own || !term.s1 || lane > 0) continue;
       const double scale = term.scale ? *term.scale : 1.0f;
@@ -124,8 +136,9 @@ Columns columns_of(const View& g, int width) { return {g.rows(), g.last(), width
 size_t workspace(const Call& call) {
   const View& g = call.in[0];
   const size_t blocks = std::max(columns_of(g, 4).grid.x, columns_of(g, 1).grid.x);
-  const size_t terms = std::min<size_t>(kTermsOnce, call.attr<MixReduceAttrs>().terms.size());
-  return sizeof(double) * blocks * (1 + terms) * static_cast<size_t>(g.last());
+  size_t sums = 1;
+  for (const MixReduceAttrs::Term& term : call.attr<MixReduceAttrs>().terms) sums += term.sampled ? 2 : 1;
+  return sizeof(double) * blocks * std::min<size_t>(kMaxTerms, sums) * static_cast<size_t>(g.last());
 }
 
 void run(const Call& call) {
@@ -134,17 +147,25 @@ void run(const Call& call) {
   const Out* dtable = a.dtable ? &call.out[0] : nullptr;
   auto* partials = call.exec->scratch<double>();
   size_t at = a.first_term(), out = a.first_sums();
-  for (size_t begin = 0; begin < a.terms.size(); begin += kTermsOnce) {
+  for (size_t t = 0; t < a.terms.size();) {
     SumTerms sums;
     MergeTerms merge;
-    bool aligned = aligned4(g);
-    sums.term[static_cast<size_t>(sums.count++)] = {};
-    for (size_t t = begin; t < std::min(a.terms.size(), begin + kTermsOnce); ++t) {
+    bool aligned = aligned4(g), sampled = false;
+    const bool first = t == 0;
+    const auto entry = [&](const SumTerm& term) {
+      sums.term[static_cast<size_t>(sums.count)] = term;
+      return sums.count++;
+    };
+    entry({});
+    for (; t < a.terms.size() && sums.count + (a.terms[t].sampled ? 2 : 1) <= kMaxTerms; ++t) {
       const MixReduceAttrs::Term& term = a.terms[t];
       const View& z = call.in[at];
       const Loader<float> norm(call, term.load, at + 1);
       aligned = aligned && aligned4(z);
-      sums.term[static_cast<size_t>(sums.count++)] = {z.as<float>(), z.ld, norm.mean};
+      sampled = sampled || term.sampled;
+      const float* const factor = term.sampled ? call.in[at + term.inputs() - 1].as<float>() : nullptr;
+      const int sum_g = factor ? entry({nullptr, 0, nullptr, factor}) : 0;
+      const int sum_g_z = entry({z.as<float>(), z.ld, norm.mean, factor});
       merge.term[static_cast<size_t>(merge.count++)] = {
           norm.rstd,
           norm.gamma,
@@ -153,19 +174,22 @@ void run(const Call& call) {
           term.sums ? call.out[out].as<float>() : nullptr,
           term.sums ? call.out[out + 1].as<float>() : nullptr,
           term.weighted ? table_offset(*dtable, term.index) : -1,
+          sum_g,
+          sum_g_z,
           term.sums && call.out[out].write == Write::kAdd};
-      at += 1 + static_cast<size_t>(term.load.inputs());
+      at += term.inputs();
       out += term.sums ? 2 : 0;
     }
-    const bool zero = dtable && begin == 0 && dtable->write == Write::kSet;
+    const bool zero = dtable && first && dtable->write == Write::kSet;
     with_width(aligned, [&]<int kWidth>() {
       const Columns k = columns_of(g, kWidth);
       const int blocks = static_cast<int>(k.grid.x * k.grid.y);
       sums.per_block = std::max(2, ceil_div(sums.count * blocks, kFewestBlocks));
       if (blocks >= kFewestBlocks) sums.per_block = sums.count;
       const dim3 grid(k.grid.x, k.grid.y, static_cast<unsigned>(ceil_div(sums.count, sums.per_block)));
-      launch(*call.exec, "mix_reduce_partial", mix_reduce_partial<kWidth>, grid, kColumnThreads, 0, sums, k,
-             g.as<float>(), g.ld, partials);
+      launch(*call.exec, "mix_reduce_partial",
+             sampled ? mix_reduce_partial<kWidth, true> : mix_reduce_partial<kWidth, false>, grid, kColumnThreads,
+             0, sums, k, g.as<float>(), g.ld, rows_per_sample(g), partials);
       launch(*call.exec, "mix_reduce_merge", mix_reduce_merge, dim3(static_cast<unsigned>(merge.count + zero)),
              kMergeBlock, 0, merge, partials, static_cast<int>(k.grid.x), k.channels,
              dtable ? Rows{dtable->as<float>(), dtable->ld} : Rows{},

@@ -15,9 +15,10 @@ void mix_ref(const Call& call) {
       for (const MixAttrs::Term& term : call.attr<MixAttrs>().terms) {
         const View& z = call.in[at];
         const Loader<T> load(call, term.load, at + 1);
-        const double weight = weight_of<T>(call, term.index);
+        double weight = weight_of<T>(call, term.index);
+        if (term.sampled) weight *= call.in[at + term.inputs() - 1].as<T>()[r / rows_per_sample(y)];
         sum += weight * load(z.as<T>()[r * z.ld + c], c);
-        at += 1 + term.load.inputs();
+        at += term.inputs();
       }
       T& out = y.as<T>()[r * y.ld + c];
       out = static_cast<T>(y.write == Write::kAdd ? out + sum : sum);
@@ -53,7 +54,7 @@ void mix_weight_grad_ref(const Call& call) {
         sum += static_cast<double>(g.as<T>()[r * g.ld + c]) * load(z.as<T>()[r * z.ld + c], c);
     T& out = dtable.as<T>()[table_offset(dtable, term.index)];
     out = static_cast<T>(out + sum);
-    at += 1 + term.load.inputs();
+    at += term.inputs();
   }
 }
 
@@ -71,10 +72,12 @@ void mix_reduce_ref(const Call& call) {
     const View& z = call.in[at];
     const Loader<T> norm(call, term.load, at + 1);
     const double scale = term.scaled ? call.in[1].as<T>()[table_offset(call.in[1], term.index)] : T(1);
+    const T* const factor = term.sampled ? call.in[at + term.inputs() - 1].as<T>() : nullptr;
     for (int64_t c = 0; c < g.last(); ++c) {
       double s1 = 0, s2 = 0;
       for (int64_t r = 0; r < g.rows(); ++r) {
-        const double v = g.as<T>()[r * g.ld + c];
+        double v = g.as<T>()[r * g.ld + c];
+        if (factor) v *= factor[r / rows_per_sample(g)];
         s1 += v;
         s2 += v * (static_cast<double>(z.as<T>()[r * z.ld + c]) - (norm.mean ? norm.mean[c] : 0));
       }
@@ -85,7 +88,7 @@ void mix_reduce_ref(const Call& call) {
       put(call.out[out], c, scale * s1);
       put(call.out[out + 1], c, scale * s2);
     }
-    at += 1 + static_cast<size_t>(term.load.inputs());
+    at += term.inputs();
     out += term.sums ? 2 : 0;
   }
   for (size_t i = 0; i < dtable.size(); ++i)

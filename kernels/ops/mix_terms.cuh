@@ -15,7 +15,8 @@ constexpr int kMaxTerms = 40;
 struct MixTerm {
   Rows z;
   DeviceLoader load;
-  int64_t weight;  ///< its place in the table's memory
+  int64_t weight;                 ///< its place in the table's memory
+  const float* factor = nullptr;  ///< of each sample, or null
 };
 
 struct MixTerms {
@@ -32,10 +33,12 @@ inline MixTerms mix_terms(const Call& call, const View* table, size_t first, siz
   for (size_t t = 0; t < all.size() && out.count < kMaxTerms; ++t) {
     const View& z = call.in[at];
     if (t >= begin)
-      out.term[static_cast<size_t>(out.count++)] = {{z.as<float>(), z.ld},
-                                                    device_loader(call, all[t].load, at + 1),
-                                                    table ? table_offset(*table, all[t].index) : 0};
-    at += 1 + static_cast<size_t>(all[t].load.inputs());
+      out.term[static_cast<size_t>(out.count++)] = {
+          {z.as<float>(), z.ld},
+          device_loader(call, all[t].load, at + 1),
+          table ? table_offset(*table, all[t].index) : 0,
+          all[t].sampled ? call.in[at + all[t].inputs() - 1].as<float>() : nullptr};
+    at += all[t].inputs();
   }
   return out;
 }

@@ -8,10 +8,11 @@
 //
 // separable_grad, per unit      composite: bn_grad, conv2d_dgrad (1x1), conv2d_dgrad (depthwise, masked),
 //                               conv2d_wgrad (both), conv2d (depthwise, for y), bn_reduce
-//   dy, z, mean, rstd, s1, s2 [, gamma] [, table],  x [, mean, rstd [, gamma, beta]], w_dw, w_pw
+//   dy, z, mean, rstd, s1, s2 [, gamma] [, table] [, factor [N]],  x [, mean, rstd [, gamma, beta]], w_dw, w_pw
 //   -> per group of units that share x: [dx [, s1, s2]], then per unit: [dw_dw, dw_pw]
-//        dz = gamma rstd (a dy - s1/M - zhat s2/M), zhat = (z - mean) rstd, M = N H' W', a = table[scale_index] or
-//        1 dY = dz w_pw^T, dx = sum over the group [t(x) > 0] depthwise^T(dY)   (the mask only where t has a relu)
+//        dz = gamma rstd (a dy - s1/M - zhat s2/M) with zhat = (z - mean) rstd and M = N H' W'; a is
+//             table[scale_index] and the factor of the sample (drop path: mask / keep), 1 where there is none
+//        dY = dz w_pw^T, dx = sum over the group [t(x) > 0] depthwise^T(dY), masked only where t has a relu
 //        dw_pw = y^T dz, dw_dw[r,s,c] = sum dY t(x) shifted; y is computed again
 //        s1 = sum dx, s2 = sum dx xhat with xhat = (x - mean) rstd: what bn_reduce gives for the norm of t
 //   dx of the first group (output 0) accumulates; dw accumulate never.
@@ -57,9 +58,10 @@ struct SeparableGradUnit {
   bool affine = false;      ///< gamma of the norm of z is among the inputs
   bool scaled = false;      ///< the arriving gradient is table[scale_index] * dy
   int64_t scale_index = 0;  ///< element of the flattened table
+  bool sampled = false;     ///< the arriving gradient is multiplied by a factor for each sample
 
   /// Operands from dy up to w_pw; x is operand x_at().
-  size_t x_at() const { return 6 + (affine ? 1 : 0) + (scaled ? 1 : 0); }
+  size_t x_at() const { return 6 + (affine ? 1 : 0) + (scaled ? 1 : 0) + (sampled ? 1 : 0); }
   size_t inputs() const { return x_at() + 3 + static_cast<size_t>(load.inputs()); }
 };
 

@@ -33,7 +33,7 @@ inline SeparableOperands separable_operands(const Call& call, size_t i) {
 struct SeparableGradOperands {
   const SeparableGradUnit* unit;
   const View *dy, *z, *mean, *rstd, *s1, *s2;
-  const View *gamma, *table;  ///< or null
+  const View *gamma, *table, *factor;  ///< or null
   const View *x, *w_dw, *w_pw;
   size_t load_at;                 ///< index of the mean of t among the inputs, if it has one
   const Out *dx, *dx_s1, *dx_s2;  ///< of the unit's group, or null; shared by its units
@@ -56,6 +56,7 @@ inline SeparableGradOperands separable_grad_operands(const Call& call, size_t i)
   size_t next = at + 6;
   if (unit.affine) o.gamma = &call.in[next++];
   if (unit.scaled) o.table = &call.in[next++];
+  if (unit.sampled) o.factor = &call.in[next++];
   o.x = &call.in[next];
   o.load_at = next + 1;
   next += 1 + static_cast<size_t>(unit.load.inputs());

@@ -1,6 +1,6 @@
 // The way back through a separable convolution, image by image; what is between dz and dx stays in the caches:
-//   dz = A dy + B z + D per channel (on load), dY = dz w_pw^T, dx = [t(x) > 0] depthwise^T(dY),
-//   y = depthwise(t(x)) once more, dw_pw = y^T dz, dw_dw[r,s] = sum dY t(x) shifted.
+//   dz = A f dy + B z + D per channel (on load), f the factor of the image, dY = dz w_pw^T, dx = [t(x) > 0]
+//   depthwise^T(dY), y = depthwise(t(x)) once more, dw_pw = y^T dz, dw_dw[r,s] = sum dY t(x) shifted.
 // Composite: bn_grad, two conv2d_dgrad, two conv2d_wgrad, conv2d for y, bn_reduce.
 // Traffic of a unit alone: reads dy, z, x; writes dx: 4T. Of n units that share x: reads x and once dy where that
 // is shared, n times z; writes dx: (n + 3)T. The composite: 10T a unit, and 6T more for the weights.
@@ -136,8 +136,8 @@ class ImagePass {
     const int64_t pixel = (image_ * u.out_h + y) * u.out_w;
     const float* norm = fixed_ + u.norm_at;
     ends_.norm_gradient({o.dy->as<float>() + pixel * o.dy->ld, o.z->as<float>() + pixel * o.z->ld, o.dy->ld,
-                         o.z->ld, norm, norm + u.k_pitch, norm + 2 * u.k_pitch, rows * u.out_w, u.k, dz_,
-                         u.k_pitch});
+                         o.z->ld, o.factor ? o.factor->as<float>()[image_] : 1.0f, norm, norm + u.k_pitch,
+                         norm + 2 * u.k_pitch, rows * u.out_w, u.k, dz_, u.k_pitch});
     const GemmB w = gemm_packed(fixed_ + u.pointwise_at, u.k);
     const int64_t columns = u.layout.flat ? u.channels : u.layout.pixel;
     for (int64_t r = 0; r < rows; ++r) {

@@ -174,8 +174,12 @@ class Plan {
           {sums, g.dx_s1, g.dx_s2, g.load.rstd, static_cast<int>(images), 2 * g.channels, g.channels});
     for (int64_t p = 0; p < count; ++p) {
       SeparableGradArgs& first = parts[p][0];
-      first.partial = shares ? shares + p * elements : nullptr;
       first.sums = sums;
+      if (shares) {  // dense, masked and added when they are merged
+        first.dx = shares + p * elements;
+        first.dx_ld = first.channels;
+        first.load.relu = first.add = false;
+      }
       add(data_[{first.stride, separable_grad_large(first)}], parts[p]);
     }
   }

@@ -86,10 +86,11 @@ __device__ __forceinline__ void stage_gradient(S shared, const SeparableGradArgs
   const int row_begin = max(0, -top), row_end = min(Tile::kSpan, u.out_height - top);
   const int column_begin = max(0, -left), columns = min(Tile::kSpan, u.out_width - left) - column_begin;
   const int pixels = columns > 0 ? (row_end - row_begin) * columns : 0;
+  const float of_image = u.factor_of(place.image);
   const int factors_at = strips_at + Tile::kStripFloats, strip = strips_at + warp * kChunk * kDepthPitch;
   for (int k = thread; k < u.k; k += Tile::kThreads) {
     const NormGradient dz(u, k);
-    shared[factors_at + k] = dz.dy_factor;
+    shared[factors_at + k] = dz.dy_factor * of_image;
     shared[factors_at + u.k + k] = dz.mean;
     shared[factors_at + 2 * u.k + k] = dz.z_factor;
     shared[factors_at + 3 * u.k + k] = dz.constant;
@@ -258,10 +259,6 @@ __device__ __forceinline__ void data_of_part(S shared, const SeparableGradArgs* 
       if (!present || h >= g.height || w >= g.width) continue;
       const int64_t pixel = (place.image * g.height + h) * g.width + w;
       float4 v = sum[i / kStride][i % kStride][p];
-      if (g.partial) {
-        cuda::store4(g.partial + pixel * g.channels + c, v);
-        continue;
-      }
       if (t.relu || g.sums) {
         const float4 x = cuda::load4(g.x + pixel * g.x_ld + c);
         v = t.masked(v, x);

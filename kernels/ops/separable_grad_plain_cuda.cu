@@ -30,9 +30,10 @@ __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch
     const int c = static_cast<int>(e % u.channels);
     const int64_t pixel = e / u.channels, ow = pixel % u.out_width, oh = pixel / u.out_width % u.out_height;
     const int64_t image = pixel / u.out_width / u.out_height;
+    const float factor = u.factor_of(image);
     float sum = 0;
     for (int k = 0; k < u.k; ++k)
-      sum = fmaf(NormGradient(u, k)(u.dy[pixel * u.dy_ld + k], u.z[pixel * u.z_ld + k]),
+      sum = fmaf(NormGradient(u, k)(factor * u.dy[pixel * u.dy_ld + k], u.z[pixel * u.z_ld + k]),
                  u.w_pw[int64_t{c} * u.k + k], sum);
     to.dy[e] = sum;
     if (!to.y) continue;
@@ -99,8 +100,10 @@ __global__ void __launch_bounds__(kThreads)
   } else {
     const int c = static_cast<int>((e - taps) / u.k), k = static_cast<int>((e - taps) % u.k);
     const NormGradient dz(u, k);
-    for (int64_t p = threadIdx.x; p < u.out_rows(); p += kThreads)
-      sum += static_cast<double>(s.y[p * u.channels + c]) * dz(u.dy[p * u.dy_ld + k], u.z[p * u.z_ld + k]);
+    for (int64_t p = threadIdx.x; p < u.out_rows(); p += kThreads) {
+      const float dy = u.factor_of(p / u.out_width / u.out_height) * u.dy[p * u.dy_ld + k];
+      sum += static_cast<double>(s.y[p * u.channels + c]) * dz(dy, u.z[p * u.z_ld + k]);
+    }
   }
   sum = cuda::block_sum<kThreads>(sum);
   if (threadIdx.x == 0) (e < taps ? u.dw_dw[e] : u.dw_pw[e - taps]) = static_cast<float>(sum);

@@ -17,7 +17,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class Io>
 HWY_INLINE void norm_gradient_column(Io io, const NormGradientRows& g, int64_t c) {
   const F32 d;
-  const Vec32 a = hn::LoadU(d, g.dy_scale + c), b = hn::LoadU(d, g.z_scale + c), shift = hn::LoadU(d, g.shift + c);
+  const Vec32 a = hn::Mul(hn::Set(d, g.factor), hn::LoadU(d, g.dy_scale + c)), b = hn::LoadU(d, g.z_scale + c),
+              shift = hn::LoadU(d, g.shift + c);
   const float *dy = g.dy + c, *z = g.z + c;
   float* to = g.to + c;
   const int64_t pixels = g.pixels, ld_dy = g.ld_dy, ld_z = g.ld_z, ld_to = g.ld_to;

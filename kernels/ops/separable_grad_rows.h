@@ -5,10 +5,12 @@
 
 namespace mixop::kernels {
 
-/// dz = dy_scale * dy + z_scale * z + shift, each a table [K] that is readable in whole vectors.
+/// dz = factor * dy_scale * dy + z_scale * z + shift: a number for all rows and tables [K] that are readable in
+/// whole vectors.
 struct NormGradientRows {
   const float *dy, *z;
   int64_t ld_dy, ld_z;
+  float factor;
   const float *dy_scale, *z_scale, *shift;
   int64_t pixels, channels;
   float* to;  ///< [pixel][channel]; lanes past the channels, up to a whole vector, are written too

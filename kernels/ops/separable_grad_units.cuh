@@ -11,7 +11,7 @@ namespace mixop::kernels {
 
 struct SeparableGradArgs {
   const float *dy, *z, *mean, *rstd, *s1, *s2;
-  const float *gamma, *scale;  ///< or null
+  const float *gamma, *scale, *factor;  ///< or null
   const float *x, *w_dw, *w_pw;
   cuda::DeviceLoader load;
   float *dx, *dx_s1, *dx_s2;  ///< of the group; what is not wanted is null
@@ -22,12 +22,12 @@ struct SeparableGradArgs {
   short kernel, stride, pad, dilation;
   bool add;  ///< dx
   // Set for the kernels over tiles:
-  float* partial = nullptr;  ///< of a part that is one of several of its group: its share of dx [N,H,W,C]
   float* sums = nullptr;     ///< s1 and s2 of each block: [block][2][C]
   float* weights = nullptr;  ///< dw_dw and dw_pw of each block: [block][k k C + C K]
 
   __host__ __device__ int64_t rows() const { return int64_t{images} * height * width; }
   __host__ __device__ int64_t out_rows() const { return int64_t{images} * out_height * out_width; }
+  __device__ float factor_of(int64_t image) const { return factor ? factor[image] : 1.0f; }
 };
 
 inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
@@ -45,6 +45,7 @@ inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
           .s2 = data(o.s2),
           .gamma = data(o.gamma),
           .scale = scale,
+          .factor = data(o.factor),
           .x = data(o.x),
           .w_dw = data(o.w_dw),
           .w_pw = data(o.w_pw),
@@ -73,7 +74,7 @@ inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
 }
 
 /// dz = dy_factor dy + (z - mean) z_factor + constant, folded for one channel k:
-///   gamma rstd (a dy - s1/M - (z - mean) rstd s2/M).
+///   gamma rstd (a dy - s1/M - (z - mean) rstd s2/M), where dy has been multiplied by factor_of its image.
 struct NormGradient {
   float dy_factor, mean, z_factor, constant;
 

@@ -102,11 +102,13 @@ __device__ __forceinline__ void stage_norm_gradient(S shared, const SeparableGra
     if (h < u.out_height && w < u.out_width) {
       const int64_t pixel = image + h * u.out_width + w;
       const float4 dy = cuda::load4(u.dy + pixel * u.dy_ld + k), z = cuda::load4(u.z + pixel * u.z_ld + k);
+      const float factor = u.factor_of(place.image);  // here, for a register less outside
       const float4 mean = cuda::load4(shared, at.factors + u.k + k);
       const float4 d = make_float4(z.x - mean.x, z.y - mean.y, z.z - mean.z, z.w - mean.w);
       v = cuda::fma4(cuda::fma4(cuda::load4(shared, at.factors + 3 * u.k + k), d,
                                 cuda::load4(shared, at.factors + 2 * u.k + k)),
-                     dy, cuda::load4(shared, at.factors + k));
+                     make_float4(factor * dy.x, factor * dy.y, factor * dy.z, factor * dy.w),
+                     cuda::load4(shared, at.factors + k));
     }
     cuda::store4(shared, at.dz + p * pitch + k, v);
   }

@@ -87,15 +87,18 @@ std::vector<T> norm_gradient(const SeparableGradOperands& o) {
     const int64_t i = o.unit->scale_index;
     scale = o.table->template as<T>()[i / o.table->last() * o.table->ld + i % o.table->last()];
   }
+  const int64_t pixels = o.z->shape[1] * o.z->shape[2];
   std::vector<T> dz(rows * k_count);
-  for (int64_t p = 0; p < rows; ++p)
+  for (int64_t p = 0; p < rows; ++p) {
+    const T factor = o.factor ? scale * o.factor->template as<T>()[p / pixels] : scale;
     for (int64_t k = 0; k < k_count; ++k) {
       const T rstd = o.rstd->template as<T>()[k];
       const T zhat = (o.z->template as<T>()[p * o.z->ld + k] - o.mean->template as<T>()[k]) * rstd;
-      const T g = scale * o.dy->template as<T>()[p * o.dy->ld + k] -
+      const T g = factor * o.dy->template as<T>()[p * o.dy->ld + k] -
                   (o.s1->template as<T>()[k] + zhat * o.s2->template as<T>()[k]) / static_cast<T>(rows);
       dz[p * k_count + k] = g * rstd * (o.gamma ? o.gamma->template as<T>()[k] : T(1));
     }
+  }
   return dz;
 }
 

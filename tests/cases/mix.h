@@ -6,6 +6,7 @@
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/binary.h"
 #include "autograd/ops/concat.h"
+#include "autograd/ops/dropout.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/softmax.h"
@@ -76,6 +77,34 @@ inline Case normed_sum_case(const kernels::Shape& x) {
           }};
 }
 
+/// Norms under drop path, every second one affine, beside an affine one that is not: the gradients' sums have
+/// factors or none.
+inline Case dropped_norms_case(const kernels::Shape& x, int dropped) {
+  using autograd::Graph;
+  using autograd::Value;
+  Case c{kernels::text("sum of ", dropped, " norms under drop path ", x),
+         {{"gamma", {x.last()}}, {"beta", {x.last()}}, {"b", x}},
+         {}};
+  for (int t = 0; t < dropped; ++t) {
+    c.inputs.push_back({kernels::text("z", t), x});
+    c.inputs.push_back({.name = kernels::text("mask", t),
+                        .shape = {x[0]},
+                        .fill = CaseInput::Fill::kMask,
+                        .differentiate = false});
+  }
+  c.build = [=](Graph& g, const std::vector<Value>& in) {
+    autograd::BatchNorm affine;
+    affine.gamma = in[0], affine.beta = in[1];
+    std::vector<Value> terms = {autograd::batch_norm(g, in[2], affine)};
+    for (int t = 0; t < dropped; ++t) {
+      const Value norm = autograd::batch_norm(g, in[3 + 2 * t], t % 2 == 0 ? affine : autograd::BatchNorm{});
+      terms.push_back(autograd::apply_mask(g, norm, in[4 + 2 * t], 0.75));
+    }
+    return std::vector<Value>{autograd::sum(g, terms)};
+  };
+  return c;
+}
+
 inline std::vector<Case> mix_cases() {
   using autograd::Graph;
   using autograd::Value;
@@ -127,6 +156,40 @@ inline std::vector<Case> mix_cases() {
     cases.push_back({kernels::text("scale", x), {{"table", {3, 2}}, {"x", x}}, [](Graph& g, const Values& in) {
                        return Values{autograd::scale(g, in[0], in[1], 3)};
                      }});
+  // Sums under drop path: normed or not, beside one that is never dropped; samples smaller than a block of rows.
+  for (const int64_t c : {4, 16, 17, 36})
+    for (const int64_t side : {1, 7, 16})
+      cases.push_back({kernels::text("sum under drop path, channels ", c, " side ", side),
+                       {{"a", {5, side, side, c}},
+                        {"b", {5, side, side, c}},
+                        {"x", {5, side, side, c}},
+                        {"gamma", {c}},
+                        {"beta", {c}},
+                        {.name = "mask_a", .shape = {5}, .differentiate = false},  // any numbers
+                        {.name = "mask_b", .shape = {5}, .fill = CaseInput::Fill::kMask, .differentiate = false}},
+                       [](Graph& g, const Values& in) {
+                         autograd::BatchNorm bn;
+                         bn.gamma = in[3], bn.beta = in[4];
+                         const Value a = autograd::apply_mask(g, autograd::batch_norm(g, in[0], bn), in[5], 0.75);
+                         const Value b = autograd::apply_mask(g, in[1], in[6], 0.5);
+                         return Values{autograd::sum(g, {a, b, in[2]})};
+                       }});
+  for (const int64_t c : {1, 4, 16, 17, 64, 108}) cases.push_back(dropped_norms_case({5, 7, 6, c}, 2));
+  cases.push_back(dropped_norms_case({3, 33, 32, 16}, 2));  // several blocks a sample
+  cases.push_back(dropped_norms_case({2, 3, 3, 8}, 30));    // more sums than one launch has
+  for (const bool architecture : {false, true}) {  // a mixture that is dropped as a whole, its table wanted or not
+    CaseInput table{"table", {2, 3}}, mask{.name = "mask", .shape = {4}, .fill = CaseInput::Fill::kMask};
+    table.differentiate = architecture;
+    mask.differentiate = false;
+    const Shape x = {4, 5, 6, 17};
+    cases.push_back({kernels::text("mix under drop path", architecture ? " and its table" : ""),
+                     {table, mask, {"a", x}, {"b", x}, {"x", x}},
+                     [](Graph& g, const Values& in) {
+                       const Value a = autograd::batch_norm(g, in[2], {}), b = autograd::batch_norm(g, in[3], {});
+                       const Value node = autograd::mix(g, in[0], {{1, a}, {3, b}, {4, in[4]}});
+                       return Values{autograd::apply_mask(g, node, in[1], 0.75)};
+                     }});
+  }
   return cases;
 }
 

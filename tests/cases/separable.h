@@ -1,12 +1,13 @@
 // Separable convolutions as the fusion pass finds them: every kernel, stride and dilation of the search space,
 // channels around the vector length, one or two halves, batch norm with and without scale and shift, several units
-// that share an input or lie in a mixture, inputs that are channel slices, more images than tasks.
+// that share an input or lie in a mixture, inputs that are channel slices, more images than tasks, drop path.
 #pragma once
 
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/binary.h"
 #include "autograd/ops/concat.h"
 #include "autograd/ops/conv2d.h"
+#include "autograd/ops/dropout.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/unary.h"
 #include "tests/cases/conv2d.h"
@@ -26,6 +27,17 @@ class SeparableCase {
   explicit SeparableCase(std::string name) { case_.name = std::move(name); }
   int input(const std::string& name, const kernels::Shape& shape) {
     case_.inputs.push_back({name, shape});
+    return static_cast<int>(case_.inputs.size()) - 1;
+  }
+  /// A mask [N] of drop path.
+  int mask(const std::string& name, int64_t samples) {
+    case_.inputs.push_back(
+        {.name = name, .shape = {samples}, .fill = CaseInput::Fill::kMask, .differentiate = false});
+    return static_cast<int>(case_.inputs.size()) - 1;
+  }
+  int keep() {
+    case_.inputs.push_back(
+        {.name = "keep", .shape = {1}, .fill = CaseInput::Fill::kPositive, .differentiate = false});
     return static_cast<int>(case_.inputs.size()) - 1;
   }
   /// The inputs that a layer needs; their first index.
@@ -104,6 +116,31 @@ inline Case separable_edges_case(const kernels::Shape& x, int edges, int stride,
   });
 }
 
+/// Layers of one x, each under drop path with a mask of its own, every second one with a tensor that says how many
+/// are kept; their sum, with x where that fits.
+inline Case drop_path_case(const kernels::Shape& x, const std::vector<SeparableLayer>& layers) {
+  std::string name = kernels::text("drop path separable", x);
+  for (const SeparableLayer& l : layers)
+    name += kernels::text(", kernel ", l.kernel, " stride ", l.stride, " dilation ", l.dilation, " halves ",
+                          l.halves, l.affine ? " affine" : "");
+  SeparableCase c(name);
+  c.input("x", x);
+  const int keep = c.keep();
+  std::vector<int> masks, first;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    masks.push_back(c.mask(kernels::text("mask", i), x[0]));
+    first.push_back(c.weights(layers[i], x.last()));
+  }
+  return c.build([=](autograd::Graph& g, const std::vector<autograd::Value>& in) {
+    std::vector<autograd::Value> paths;
+    for (size_t i = 0; i < layers.size(); ++i)
+      paths.push_back(autograd::apply_mask(g, separable_layer(g, in[0], layers[i], in, first[i]), in[masks[i]],
+                                           i % 2 ? autograd::Keep(in[keep]) : 0.75));
+    if (layers[0].stride == 1 && layers[0].halves == 2) paths.push_back(in[0]);
+    return std::vector<autograd::Value>{paths.size() > 1 ? autograd::sum(g, paths) : paths[0]};
+  });
+}
+
 inline std::vector<Case> separable_cases() {
   using kernels::Shape;
   std::vector<Case> cases;
@@ -141,6 +178,13 @@ inline std::vector<Case> separable_cases() {
   cases.push_back(separable_case({1, 18, 20, 16}, {3, 1, 2, 1}));
   cases.push_back(separable_case({2, 11, 9, 80}, {5, 1, 2, 1, true, true, 72}));
   cases.push_back(separable_case({1, 19, 18, 40}, {5, 2, 1, 2}));
+  for (const int64_t c : {8, 17, 36})
+    for (const int stride : {1, 2}) {
+      cases.push_back(drop_path_case({4, 6, 7, c}, {{3, stride, 1, 2, true, c == 36}}));
+      cases.push_back(drop_path_case({5, 7, 6, c}, {{5, stride, 2, 1, true, c == 17}}));
+      cases.push_back(drop_path_case({4, 6, 6, c}, {{3, stride, 2, 1}, {5, stride, 2, 1}}));
+      cases.push_back(drop_path_case({4, 9, 10, c}, {{5, stride, 1, 2}, {3, stride, 2, 1, true, true}}));
+    }
   return cases;
 }
 
