@@ -4,7 +4,7 @@
 // Composite: bn_grad, two conv2d_dgrad, two conv2d_wgrad, conv2d for y, bn_reduce.
 // Traffic of a unit alone: reads dy, z, x; writes dx: 4T. Of n units that share x: reads x and once dy where that
 // is shared, n times z; writes dx: (n + 3)T. The composite: 10T a unit, and 6T more for the weights.
-#include <memory>
+#include <new>
 
 #include "kernels/core/stencil.h"
 #include "kernels/ops/separable_grad_plan.h"
@@ -329,7 +329,7 @@ class SeparableGrad {
     Pieces pieces, partial, sums;
     for (int64_t i = 0; i < unit_count(); ++i) {
       const GradUnit& u =
-          std::construct_at(units + i, GradUnit(call_, i, pieces, partial, sums), RowTransform())->unit;
+          (new (units + i) Planned{GradUnit(call_, i, pieces, partial, sums), RowTransform()})->unit;
       units[i].t = make_row_transform(call_, u.o.unit->load, u.o.load_at, u.channels, fixed + u.transform_at);
       fold_norm(u, fixed + u.norm_at);
       gemm_pack(u.o.w_pw->as<float>(), 1, u.k, 0, u.k, u.k, u.channels, fixed + u.pointwise_at);
