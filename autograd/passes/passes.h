@@ -1,4 +1,4 @@
-// The passes between a graph and a plan: prune, fuse, memory.
+// The passes between a graph and a plan: prune, fuse and group, memory.
 #pragma once
 
 #include <vector>

@@ -9,7 +9,6 @@
 #include "kernels/core/wide_rows.h"
 
 namespace mixop::kernels {
-constexpr int64_t kMaxPartials = 32;  // of a reduction: fixed, so that sums do not depend on the number of threads
 
 /// Rows that a reduction reads again from the first-level cache and sums in float32.
 inline int64_t block_rows(int64_t width) { return std::clamp<int64_t>(4096 / width, 16, 256); }

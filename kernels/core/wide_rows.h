@@ -13,6 +13,9 @@ namespace mixop::kernels {
 /// Lanes of the widest float32 vector that is used.
 constexpr int64_t kMaxLanes = 16;
 
+/// Partials of a reduction: a fixed number, so that sums do not depend on the number of threads.
+constexpr int64_t kMaxPartials = 32;
+
 /// How many rows of `channels` make one wide row for vectors of `lanes` elements: the row is a multiple of the
 /// vector and at least 4 vectors long. Rows that lie apart or are long enough stay as they are (1).
 inline int64_t rows_per_wide_row(int64_t channels, int64_t lanes, bool contiguous) {

@@ -20,7 +20,6 @@ constexpr int64_t kBlockElements = 4096;  // 16 KB of the sum (or of G) stay in 
 constexpr int64_t kTaskBlocks = 4;
 /// Prefetch distance in elements: jumping between the terms defeats the hardware's own (1.5 times faster so).
 constexpr int64_t kAhead = 1024;
-constexpr int64_t kMaxPartials = 32;  // of reductions: fixed, so that sums do not depend on the number of threads
 
 /// One term with its channel constants repeated to the wide row; null without normalisation.
 struct MixTerm {

@@ -21,7 +21,6 @@
 namespace mixop::kernels {
 namespace {
 constexpr int64_t kBlockElements = 4096;  // 16 KB of G; a column's sum stays in float32 over one block
-constexpr int64_t kMaxPartials = 32;      // fixed, so that sums do not depend on the number of threads
 
 struct Operand {
   const float* z;

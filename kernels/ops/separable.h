@@ -6,8 +6,8 @@
 //   -> z [N,H',W',K] [, mean, var, rstd (of z, as bn_stats)]
 //        y = depthwise(t(x)), z = y w_pw, with t as in kernels/core/on_load.h; padding is 0 after t
 //
-// separable_grad, per unit      composite: bn_grad, conv2d_dgrad (1x1), conv2d_dgrad (depthwise, masked),
-//                               conv2d_wgrad (both), conv2d (depthwise, for y), bn_reduce
+// separable_grad, per unit      composite: [mask_scale,] bn_grad, conv2d_dgrad (1x1), conv2d_dgrad (depthwise,
+//                               masked), conv2d_wgrad (both), conv2d (depthwise, for y), bn_reduce
 //   dy, z, mean, rstd, s1, s2 [, gamma] [, table] [, factor [N]],  x [, mean, rstd [, gamma, beta]], w_dw, w_pw
 //   -> per group of units that share x: [dx [, s1, s2]], then per unit: [dw_dw, dw_pw]
 //        dz = gamma rstd (a dy - s1/M - zhat s2/M) with zhat = (z - mean) rstd and M = N H' W'; a is

@@ -53,7 +53,8 @@ constexpr int kMostSeparableUnits = 26;
 struct SeparableForwardUnits {
   int count = 0;
   /// Null, or one number a unit of the call in device memory, so that a captured launch serves any choice of units:
-  /// the blocks of a unit with 0 return at once, and its z, statistics and running statistics stay as they are.
+  /// the blocks of a unit with 0 return at once, and its z, statistics and running statistics stay as they are. No
+  /// plan passes one yet.
   const int* active = nullptr;
   std::array<SeparableForwardUnit, kMostSeparableUnits> unit;
 };
