@@ -67,8 +67,9 @@ struct OpDef {
   std::string (*detail)(const Node&) = nullptr;
   double (*flops)(const Graph&, const Node&) = nullptr;  ///< null: not counted
   double (*macs)(const Graph&, const Node&) = nullptr;   ///< multiply-adds of convolutions and linear layers only
-  /// Output 0 can be written with Write::kAdd, so that a sum of gradients needs no buffer of its own.
-  bool accumulates = false;
+  /// Whether an output can be written with Write::kAdd, so that a sum of gradients needs no buffer of its own;
+  /// null: none can.
+  bool (*accumulates)(const Node&, int output) = nullptr;
   /// Outputs that alias inputs at no cost: a concatenation, a slice, a flat pack (see passes/memory.cpp).
   enum class Alias : uint8_t { kNone, kConcat, kSlice, kPack, kSum, kReshape } alias = Alias::kNone;
   /// The node writes into its Tensor inputs (optimiser steps, counters): it is kept although nothing
@@ -93,6 +94,9 @@ struct Node {
 };
 
 constexpr int kWholeStore = -2;
+
+/// OpDef::accumulates of most ops.
+inline bool first_output(const Node&, int output) { return output == 0; }
 
 class Graph {
  public:
@@ -127,6 +131,11 @@ class Graph {
   int size() const { return static_cast<int>(nodes_.size()); }
   const TensorSpec& spec(Value v) const { return nodes_[v.node].outputs[v.output]; }
   const Shape& shape(Value v) const { return spec(v).shape; }
+  /// The value can be added to what is in its place already.
+  bool accumulates(Value v) const {
+    const Node& n = nodes_[v.node];
+    return n.op && n.op->accumulates && n.op->accumulates(n, v.output);
+  }
 
   /// Names nodes added while it lives: Scope s(g, "cells.0").
   class Scope {

@@ -83,7 +83,7 @@ void Plan::Body::make_steps() {
     };
     const auto add_output = [&](const Place& p, const TensorSpec& spec) {
       step.out_places.push_back(p);
-      step.out.push_back({unbound(p, spec), step.out.empty() ? planned.write : kernels::Write::kSet});
+      step.out.push_back({unbound(p, spec), planned.writes[step.out.size()]});
     };
     if (step.copy) {
       add_input(planned.copy_from);

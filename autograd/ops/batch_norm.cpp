@@ -119,7 +119,7 @@ const OpDef kBnGrad{.name = "bn_grad",
                     .cpu = kernels::bn_grad_cpu,
                     .cuda = kernels::bn_grad_cuda,
                     .flops = grad_flops,
-                    .accumulates = true};
+                    .accumulates = first_output};
 
 Value batch_norm(Graph& g, Value x, const BatchNorm& bn) {
   MIXOP_CHECK(x, "batch_norm: the input is missing");

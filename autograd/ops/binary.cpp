@@ -79,7 +79,7 @@ OpDef binary_op(const char* name, void (*grad)(GradContext&)) {
           .cpu = kernels::binary_cpu,
           .cuda = kernels::binary_cuda,
           .flops = output_elements,
-          .accumulates = true};
+          .accumulates = first_output};
 }
 }  // namespace
 
@@ -90,7 +90,7 @@ const OpDef kReduceTo{.name = "reduce_to",
                       .cpu = kernels::reduce_to_cpu,
                       .cuda = kernels::reduce_to_cuda,
                       .flops = input_elements,
-                      .accumulates = true};
+                      .accumulates = first_output};
 const OpDef kSum{.name = "sum",
                  .shape = sum_shape,
                  .grad = sum_grad,

@@ -124,13 +124,13 @@ const OpDef kSliceAxis{.name = "slice_axis",
                        .grad = slice_rule,
                        .cpu = kernels::slice_axis_cpu,
                        .cuda = kernels::slice_axis_cuda,
-                       .accumulates = true};
+                       .accumulates = first_output};
 const OpDef kSliceGrad{.name = "slice_grad",
                        .shape = slice_grad_shape,
                        .grad = slice_grad_rule,
                        .cpu = kernels::slice_grad_cpu,
                        .cuda = kernels::slice_grad_cuda,
-                       .accumulates = true};
+                       .accumulates = first_output};
 
 Value concat(Graph& g, const std::vector<Value>& values, int axis) {
   MIXOP_CHECK(!values.empty() && values[0], "concat: needs at least one input");

@@ -121,7 +121,7 @@ const OpDef kConv2dDgrad{.name = "conv2d_dgrad",
                          .cuda = kernels::conv2d_dgrad_cuda,
                          .detail = detail,
                          .flops = dgrad_flops,
-                         .accumulates = true};
+                         .accumulates = first_output};
 const OpDef kConv2dWgrad{.name = "conv2d_wgrad",
                          .shape = wgrad_shape,
                          .grad = nullptr,
@@ -129,7 +129,7 @@ const OpDef kConv2dWgrad{.name = "conv2d_wgrad",
                          .cuda = kernels::conv2d_wgrad_cuda,
                          .detail = detail,
                          .flops = wgrad_flops,
-                         .accumulates = true};
+                         .accumulates = first_output};
 
 Value conv2d(Graph& g, Value x, Value w, kernels::Conv2dAttrs attrs) {
   attrs.load = {};

@@ -22,7 +22,7 @@ const OpDef kCopy{.name = "copy",
                   .grad = copy_grad,
                   .cpu = kernels::copy_cpu,
                   .cuda = kernels::copy_cuda,
-                  .accumulates = true};
+                  .accumulates = first_output};
 const OpDef kFill{
     .name = "fill", .shape = fill_shape, .grad = nullptr, .cpu = kernels::fill_cpu, .cuda = kernels::fill_cuda};
 const OpDef kAdvance{.name = "advance",

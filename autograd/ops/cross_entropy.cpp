@@ -66,7 +66,7 @@ OpDef grad_op(const char* name, Table cpu, Table cuda) {
           .cpu = cpu,
           .cuda = cuda,
           .flops = grad_flops,
-          .accumulates = true};
+          .accumulates = first_output};
 }
 }  // namespace
 

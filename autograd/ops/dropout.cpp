@@ -50,7 +50,7 @@ const OpDef kMaskScale{.name = "mask_scale",
                        .cpu = kernels::mask_scale_cpu,
                        .cuda = kernels::mask_scale_cuda,
                        .flops = elements,
-                       .accumulates = true};
+                       .accumulates = first_output};
 
 Value bernoulli(Graph& g, const Shape& shape, Keep keep, uint64_t seed, uint64_t stream, Value counter) {
   std::vector<Value> inputs = {counter};

@@ -39,7 +39,7 @@ const OpDef kGlobalAvgPoolGrad{.name = "global_avg_pool_grad",
                                .grad = grad_rule,
                                .cpu = kernels::global_avg_pool_grad_cpu,
                                .cuda = kernels::global_avg_pool_grad_cuda,
-                               .accumulates = true};
+                               .accumulates = first_output};
 
 Value global_avg_pool(Graph& g, Value x) { return g.add(kGlobalAvgPool, {x})[0]; }
 

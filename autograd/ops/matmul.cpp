@@ -44,7 +44,7 @@ const OpDef kMatmul{.name = "matmul",
                     .cuda = kernels::matmul_cuda,
                     .flops = flops,
                     .macs = macs,
-                    .accumulates = true};
+                    .accumulates = first_output};
 
 Value matmul(Graph& g, Value a, Value b, bool transpose_a, bool transpose_b) {
   return g.add(kMatmul, {a, b}, MatmulAttrs{transpose_a, transpose_b})[0];

@@ -148,21 +148,21 @@ const OpDef kMix{.name = "mix",
                  .cuda = kernels::mix_cuda,
                  .detail = mix_detail,
                  .flops = mix_flops,
-                 .accumulates = true};
+                 .accumulates = first_output};
 const OpDef kScale{.name = "scale",
                    .shape = scale_shape,
                    .grad = scale_rule,
                    .cpu = kernels::scale_cpu,
                    .cuda = kernels::scale_cuda,
                    .flops = scale_flops,
-                   .accumulates = true};
+                   .accumulates = first_output};
 const OpDef kMixWeightGrad{.name = "mix_weight_grad",
                            .shape = weight_grad_shape,
                            .grad = weight_grad_rule,
                            .cpu = kernels::mix_weight_grad_cpu,
                            .cuda = kernels::mix_weight_grad_cuda,
                            .flops = mix_flops,
-                           .accumulates = true};
+                           .accumulates = first_output};
 const OpDef kMixReduce{.name = "mix_reduce",
                        .shape = reduce_shape,
                        .grad = nullptr,
@@ -170,7 +170,7 @@ const OpDef kMixReduce{.name = "mix_reduce",
                        .cuda = kernels::mix_reduce_cuda,
                        .detail = reduce_detail,
                        .flops = reduce_flops,
-                       .accumulates = true};
+                       .accumulates = first_output};
 
 Value mix(Graph& g, Value table, const std::vector<std::pair<int64_t, Value>>& terms) {
   MixAttrs attrs;

@@ -4,8 +4,12 @@ namespace mixop::autograd {
 namespace {
 using kernels::AvgPoolGradAttrs;
 using kernels::PoolAxis;
+using kernels::PoolGradGroup;
+using kernels::PoolGradPart;
+using kernels::PoolGradPool;
 using kernels::PoolStatsAttrs;
 using kernels::PoolStatsGradAttrs;
+using kernels::PoolStatsUnit;
 
 /// The output of pooling x; throws when the attributes do not fit.
 Shape pooled(const Node& n, const PoolAttrs& a, const Shape& x) {
@@ -57,40 +61,77 @@ void check_vectors(const Graph& g, const Node& n, size_t from, size_t to, int64_
     MIXOP_CHECK(g.shape(n.inputs[i]) == Shape{channels}, n.op->name, ": input ", i, " ", g.shape(n.inputs[i]),
                 " must have one element for each of ", channels, " channels");
 }
+template <class All>
+void check_count(const Node& n, const All& all, size_t count) {
+  for (const auto& one : all) count += one.inputs();
+  MIXOP_CHECK(!all.empty() && n.inputs.size() == count, n.op->name, ": its attributes need ", count,
+              " inputs, got ", n.inputs.size());
+}
+
 std::vector<TensorSpec> stats_shape(const Graph& g, const Node& n) {
   const auto& a = n.attr<PoolStatsAttrs>();
-  MIXOP_CHECK(a.norm.running >= 0 && a.norm.running <= kernels::kMostRunning, n.op->name, ": at most ",
-              kernels::kMostRunning, " pairs of running statistics, got ", a.norm.running);
-  const auto count = static_cast<size_t>(1 + 2 * a.norm.running);
-  MIXOP_CHECK(n.inputs.size() == count, n.op->name, ": its attributes need ", count, " inputs, got ",
-              n.inputs.size());
-  if (!a.max) check_no_dilation(n, a.pool);
-  const TensorSpec& x = g.spec(n.inputs[0]);
-  const Shape z = pooled(n, a.pool, x.shape);
-  check_vectors(g, n, 1, count, z[3]);
-  const TensorSpec vector{{z[3]}, x.dtype};
-  return {{z, x.dtype}, vector, vector, vector};
+  check_count(n, a.units, 0);
+  std::vector<TensorSpec> out;
+  size_t at = 0;
+  for (const PoolStatsUnit& u : a.units) {
+    MIXOP_CHECK(u.norm.running >= 0 && u.norm.running <= kernels::kMostRunning, n.op->name, ": at most ",
+                kernels::kMostRunning, " pairs of running statistics, got ", u.norm.running);
+    MIXOP_CHECK(!u.load.relu, n.op->name, ": there is no relu on load");
+    if (!u.max) check_no_dilation(n, u.pool);
+    const TensorSpec& x = g.spec(n.inputs[at]);
+    const Shape z = pooled(n, u.pool, x.shape);
+    check_vectors(g, n, at + 1, at + u.inputs(), z[3]);
+    out.push_back({z, x.dtype});
+    out.insert(out.end(), 3, {Shape{z[3]}, x.dtype});
+    at += u.inputs();
+  }
+  return out;
 }
+
+void check_part(const Graph& g, const Node& n, const PoolGradGroup& group, const PoolGradPart& part, size_t first,
+                const Shape& shape) {
+  MIXOP_CHECK(part.gradient >= 0 && part.gradient < group.gradients, n.op->name, ": a part reads gradient ",
+              part.gradient, " of ", group.gradients);
+  const Shape& arriving = g.shape(n.inputs[first + static_cast<size_t>(part.gradient)]);
+  MIXOP_CHECK(arriving == shape, n.op->name, ": gradient ", part.gradient, " ", arriving, ", expected ", shape);
+  if (part.index < 0) return;
+  MIXOP_CHECK(n.attr<PoolStatsGradAttrs>().table, n.op->name, ": a weighted part needs a table");
+  const Shape& table = g.shape(n.inputs[0]);
+  MIXOP_CHECK(part.index < table.elements(), n.op->name, ": element ", part.index, " does not exist in the table ",
+              table);
+}
+
 std::vector<TensorSpec> stats_grad_shape(const Graph& g, const Node& n) {
   const auto& a = n.attr<PoolStatsGradAttrs>();
-  const size_t count = a.x_at() + (a.max ? 1 : 0);
-  MIXOP_CHECK(n.inputs.size() == count, n.op->name, ": its attributes need ", count, " inputs, got ",
-              n.inputs.size());
-  if (!a.max) check_no_dilation(n, a.pool);
-  const Shape z = pooled(n, a.pool, a.x);
-  check_dy(g, n, z);
-  MIXOP_CHECK(g.shape(n.inputs[1]) == z, n.op->name, ": z ", g.shape(n.inputs[1]), " must be the pooled ", z);
-  check_vectors(g, n, 2, 6, z[3]);
-  if (a.norm.scaled) {
-    const Shape& table = g.shape(n.inputs[6]);
-    const int64_t i = a.norm.scale_index;
-    MIXOP_CHECK(i >= 0 && i < table.elements(), n.op->name, ": element ", i, " does not exist in the table ",
-                table);
+  check_count(n, a.groups, a.table ? 1 : 0);
+  std::vector<TensorSpec> out;
+  size_t at = a.table ? 1 : 0;
+  for (const PoolGradGroup& group : a.groups) {
+    const size_t first = at + group.first_gradient();
+    MIXOP_CHECK(!group.load.relu, n.op->name, ": there is no relu on load");
+    if (group.reads_x) {
+      MIXOP_CHECK(g.shape(n.inputs[at]) == group.x, n.op->name, ": x ", g.shape(n.inputs[at]), ", expected ",
+                  group.x);
+      check_vectors(g, n, at + 1, first, group.x.last());
+    }
+    size_t z_at = first + static_cast<size_t>(group.gradients);
+    for (const PoolGradPool& p : group.pools) {
+      if (!p.max) check_no_dilation(n, p.pool);
+      MIXOP_CHECK(!p.max || group.reads_x, n.op->name, ": the maxima of a max_pool need x");
+      const Shape z = pooled(n, p.pool, group.x);
+      MIXOP_CHECK(g.shape(n.inputs[z_at]) == z, n.op->name, ": z ", g.shape(n.inputs[z_at]), " must be the pooled ",
+                  z);
+      check_vectors(g, n, z_at + 1, z_at + p.inputs(), z[3]);
+      for (const PoolGradPart& part : p.parts) check_part(g, n, group, part, first, z);
+      z_at += p.inputs();
+    }
+    for (const PoolGradPart& part : group.skips) check_part(g, n, group, part, first, group.x);
+    out.push_back({group.x, g.spec(n.inputs[first]).dtype});
+    at += group.inputs();
   }
-  MIXOP_CHECK(!a.max || g.shape(n.inputs[a.x_at()]) == a.x, n.op->name, ": x ", g.shape(n.inputs.back()),
-              ", expected ", a.x);
-  return {{a.x, g.spec(n.inputs[0]).dtype}};
+  return out;
 }
+bool every_output(const Node&, int) { return true; }
 
 void max_rule(GradContext& ctx) {
   if (ctx.wants(0)) ctx.set(0, ctx.graph.add(kMaxPoolGrad, {ctx.dy(), ctx.in(0)}, ctx.node().attrs)[0]);
@@ -116,12 +157,28 @@ double avg_grad_flops(const Graph& g, const Node& n) {
   return windows_flops(n.attr<AvgPoolGradAttrs>().pool, g.shape(n.inputs[0]));
 }
 double stats_flops(const Graph&, const Node& n) {
-  const Shape& z = n.outputs[0].shape;
-  return windows_flops(n.attr<PoolStatsAttrs>().pool, z) + 4 * static_cast<double>(z.elements());
+  double flops = 0;
+  for (size_t i = 0; const PoolStatsUnit& u : n.attr<PoolStatsAttrs>().units) {
+    const Shape& z = n.outputs[4 * i++].shape;
+    flops += windows_flops(u.pool, z) + 4 * static_cast<double>(z.elements());
+  }
+  return flops;
 }
 double stats_grad_flops(const Graph& g, const Node& n) {
-  const Shape& z = g.shape(n.inputs[1]);
-  return windows_flops(n.attr<PoolStatsGradAttrs>().pool, z) + 5 * static_cast<double>(z.elements());
+  const auto& a = n.attr<PoolStatsGradAttrs>();
+  double flops = 0;
+  size_t at = a.table ? 1 : 0;
+  for (const PoolGradGroup& group : a.groups) {
+    size_t z_at = at + group.first_gradient() + static_cast<size_t>(group.gradients);
+    for (const PoolGradPool& p : group.pools) {
+      const Shape& z = g.shape(n.inputs[z_at]);
+      flops += windows_flops(p.pool, z) + static_cast<double>(z.elements() * (3 + 2 * int64_t(p.parts.size())));
+      z_at += p.inputs();
+    }
+    flops += 2 * static_cast<double>(group.x.elements()) * static_cast<double>(group.skips.size());
+    at += group.inputs();
+  }
+  return flops;
 }
 std::string describe(const PoolAttrs& a) {
   return kernels::text("k", a.kernel[0], "x", a.kernel[1], " s", a.stride[0], "x", a.stride[1], " p", a.pad[0], ",",
@@ -129,13 +186,24 @@ std::string describe(const PoolAttrs& a) {
                        a.ceil_mode ? " ceil" : "");
 }
 std::string detail(const Node& n) { return describe(n.attr<PoolAttrs>()); }
+std::string describe_load(const kernels::OnLoad& load) {
+  return load.norm ? (load.affine ? " normed affine" : " normed") : "";
+}
 std::string stats_detail(const Node& n) {
-  const auto& a = n.attr<PoolStatsAttrs>();
-  return (a.max ? "max " : "avg ") + describe(a.pool);
+  std::string s;
+  for (const PoolStatsUnit& u : n.attr<PoolStatsAttrs>().units)
+    s += kernels::text(s.empty() ? "" : ", ", u.max ? "max " : "avg ", describe(u.pool), describe_load(u.load));
+  return s;
 }
 std::string stats_grad_detail(const Node& n) {
-  const auto& a = n.attr<PoolStatsGradAttrs>();
-  return (a.max ? "max " : "avg ") + describe(a.pool);
+  std::string s;
+  for (const PoolGradGroup& group : n.attr<PoolStatsGradAttrs>().groups) {
+    s += kernels::text(s.empty() ? "" : "; ", group.gradients, " gradients", describe_load(group.load));
+    for (const PoolGradPool& p : group.pools)
+      s += kernels::text(p.max ? ", max " : ", avg ", describe(p.pool), " of ", p.parts.size());
+    if (!group.skips.empty()) s += kernels::text(", skips ", group.skips.size());
+  }
+  return s;
 }
 std::string avg_grad_detail(const Node& n) { return describe(n.attr<AvgPoolGradAttrs>().pool); }
 }  // namespace
@@ -154,7 +222,7 @@ const OpDef kMaxPoolGrad{.name = "max_pool_grad",
                          .cuda = kernels::max_pool_grad_cuda,
                          .detail = detail,
                          .flops = max_grad_flops,
-                         .accumulates = true};
+                         .accumulates = first_output};
 const OpDef kAvgPool{.name = "avg_pool",
                      .shape = avg_shape,
                      .grad = avg_rule,
@@ -169,7 +237,7 @@ const OpDef kAvgPoolGrad{.name = "avg_pool_grad",
                          .cuda = kernels::avg_pool_grad_cuda,
                          .detail = avg_grad_detail,
                          .flops = avg_grad_flops,
-                         .accumulates = true};
+                         .accumulates = first_output};
 
 const OpDef kPoolStats{.name = "pool_stats",
                        .shape = stats_shape,
@@ -185,7 +253,7 @@ const OpDef kPoolStatsGrad{.name = "pool_stats_grad",
                            .cuda = kernels::pool_stats_grad_cuda,
                            .detail = stats_grad_detail,
                            .flops = stats_grad_flops,
-                           .accumulates = true};
+                           .accumulates = every_output};
 
 Value max_pool(Graph& g, Value x, const PoolAttrs& attrs) { return g.add(kMaxPool, {x}, attrs)[0]; }
 Value avg_pool(Graph& g, Value x, const PoolAttrs& attrs) { return g.add(kAvgPool, {x}, attrs)[0]; }

@@ -61,7 +61,7 @@ const OpDef kReduceGrad{.name = "reduce_grad",
                         .cpu = kernels::reduce_grad_cpu,
                         .cuda = kernels::reduce_grad_cuda,
                         .flops = output_elements,
-                        .accumulates = true};
+                        .accumulates = first_output};
 
 Value reduce_sum(Graph& g, Value x, const std::vector<int>& axes, bool keepdims) {
   return reduce(g, x, Reduce::kSum, axes, keepdims);

@@ -15,14 +15,20 @@ void check_vector(const Graph& g, const Node& n, size_t i, int64_t elements) {
 }
 
 /// Output shape of x, its t and the weights that start at input `at`; throws when they do not fit.
-Shape check_unit(const Graph& g, const Node& n, size_t at, const Window& w, const OnLoad& load) {
+Shape check_unit(const Graph& g, const Node& n, size_t at, const Window& w, const OnLoad& load, bool depthwise) {
   const char* op = n.op->name;
   const size_t w_at = at + 1 + static_cast<size_t>(load.inputs());
-  const Shape &x = g.shape(n.inputs[at]), &dw = g.shape(n.inputs[w_at]), &pw = g.shape(n.inputs[w_at + 1]);
+  const Shape &x = g.shape(n.inputs[at]), &pw = g.shape(n.inputs[w_at + (depthwise ? 1 : 0)]);
   MIXOP_CHECK(x.rank() == 4, op, ": x ", x, " must be [N,H,W,C]");
   for (size_t i = at + 1; i < w_at; ++i) check_vector(g, n, i, x[3]);
-  MIXOP_CHECK((dw == Shape{w.kernel, w.kernel, 1, x[3]}), op, ": the depthwise weights ", dw, " must be [",
-              w.kernel, ",", w.kernel, ",1,", x[3], "]");
+  if (depthwise) {
+    const Shape& dw = g.shape(n.inputs[w_at]);
+    MIXOP_CHECK((dw == Shape{w.kernel, w.kernel, 1, x[3]}), op, ": the depthwise weights ", dw, " must be [",
+                w.kernel, ",", w.kernel, ",1,", x[3], "]");
+  }
+  MIXOP_CHECK(depthwise ? w.pad >= 0 : w.kernel == 1 && w.dilation == 1 && w.pad <= 0, op, ": a window of kernel ",
+              w.kernel, ", dilation ", w.dilation, " and padding ", w.pad,
+              depthwise ? "" : " without a depthwise half");
   MIXOP_CHECK(pw.rank() == 4 && pw[0] == 1 && pw[1] == 1 && pw[2] == x[3], op, ": the 1x1 weights ", pw,
               " must be [1,1,", x[3], ",K]");
   const Shape z{x[0], w.extent(x[1]), w.extent(x[2]), pw[3]};
@@ -42,7 +48,7 @@ std::vector<TensorSpec> forward_shape(const Graph& g, const Node& n) {
     const SeparableUnit& u = a.units[i];
     MIXOP_CHECK(!u.same_input || (i > 0 && n.inputs[at] == n.inputs[at - a.units[i - 1].inputs()]), n.op->name,
                 ": unit ", i, " says that it reads the input of the unit before, and does not");
-    const Shape z = check_unit(g, n, at, u.window, u.load);
+    const Shape z = check_unit(g, n, at, u.window, u.load, u.depthwise);
     const DType type = g.spec(n.inputs[at]).dtype;
     at += u.inputs();
     if (u.running) {
@@ -65,7 +71,7 @@ std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
   at = 0;
   for (const SeparableGradUnit& u : a.units) {
     const size_t x_at = at + u.x_at();
-    const Shape z = check_unit(g, n, x_at, u.window, u.load);
+    const Shape z = check_unit(g, n, x_at, u.window, u.load, u.depthwise);
     for (size_t i = at; i < at + 2; ++i)
       MIXOP_CHECK(g.shape(n.inputs[i]) == z, n.op->name, ": input ", i, " ", g.shape(n.inputs[i]), ", expected ",
                   z);
@@ -79,7 +85,7 @@ std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
       if (a.sums) out.insert(out.end(), 2, {Shape{x.shape[3]}, x.dtype});
     }
     at += u.inputs();
-    if (a.dw) weights.insert(weights.end(), {g.spec(n.inputs[at - 2]), g.spec(n.inputs[at - 1])});
+    for (size_t i = at - u.weights(); a.dw && i < at; ++i) weights.push_back(g.spec(n.inputs[i]));
   }
   out.insert(out.end(), weights.begin(), weights.end());
   return out;
@@ -89,9 +95,10 @@ std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
 struct Passes {
   double depthwise, pointwise;
 };
-Passes passes(const Shape& z, const Shape& pw, const Window& w) {
+Passes passes(const Shape& z, const Shape& pw, const Window& w, bool depthwise) {
   const auto pixels = static_cast<double>(z.rows());
-  return {pixels * static_cast<double>(pw[2]) * w.kernel * w.kernel, pixels * static_cast<double>(pw[2] * pw[3])};
+  return {depthwise ? pixels * static_cast<double>(pw[2]) * w.kernel * w.kernel : 0,
+          pixels * static_cast<double>(pw[2] * pw[3])};
 }
 
 double forward_macs(const Graph& g, const Node& n) {
@@ -99,8 +106,8 @@ double forward_macs(const Graph& g, const Node& n) {
   double macs = 0;
   size_t at = 0, out = 0;
   for (const SeparableUnit& u : a.units) {
-    const Shape& pw = g.shape(n.inputs[at + 2 + static_cast<size_t>(u.load.inputs())]);
-    const Passes p = passes(n.outputs[out].shape, pw, u.window);
+    const Shape& pw = g.shape(n.inputs[at + static_cast<size_t>(u.load.inputs()) + u.weights()]);
+    const Passes p = passes(n.outputs[out].shape, pw, u.window, u.depthwise);
     macs += p.depthwise + p.pointwise;
     at += u.inputs();
     out += a.stats ? 4 : 1;
@@ -120,7 +127,7 @@ double grad_flops(const Graph& g, const Node& n) {
   size_t at = 0;
   for (const SeparableGradUnit& u : a.units) {
     const Shape &z = g.shape(n.inputs[at]), &pw = g.shape(n.inputs[at + u.inputs() - 1]);
-    const Passes p = passes(z, pw, u.window);
+    const Passes p = passes(z, pw, u.window, u.depthwise);
     // dz; dY; dx; y again, dw_dw, dw_pw.
     flops += 5 * static_cast<double>(z.elements()) + 2 * p.pointwise + (a.dx ? 2 * p.depthwise : 0) +
              (a.dw ? 4 * p.depthwise + 2 * p.pointwise : 0);
@@ -129,23 +136,32 @@ double grad_flops(const Graph& g, const Node& n) {
   return flops;
 }
 
-void describe(std::string& s, const Window& w, const OnLoad& load, bool same_input) {
-  s += kernels::text(same_input ? " +" : " ", "k", w.kernel, "s", w.stride, "p", w.pad, "d", w.dilation,
-                     load.norm ? "n" : "", load.affine ? "a" : "", load.relu ? "r" : "");
+void describe(std::string& s, const Window& w, const OnLoad& load, bool same_input, bool depthwise) {
+  s += kernels::text(same_input ? " +" : " ", depthwise ? "k" : "pointwise k", w.kernel, "s", w.stride, "p", w.pad,
+                     "d", w.dilation, load.norm ? "n" : "", load.affine ? "a" : "", load.relu ? "r" : "");
 }
 std::string forward_detail(const Node& n) {
   std::string s = n.attr<SeparableAttrs>().stats ? "stats" : "";
-  for (const SeparableUnit& u : n.attr<SeparableAttrs>().units) describe(s, u.window, u.load, u.same_input);
+  for (const SeparableUnit& u : n.attr<SeparableAttrs>().units)
+    describe(s, u.window, u.load, u.same_input, u.depthwise);
   return s;
 }
 std::string grad_detail(const Node& n) {
   const auto& a = n.attr<SeparableGradAttrs>();
   std::string s = kernels::text(a.dx ? "dx" : "", a.sums ? " sums" : "", a.dw ? " dw" : "");
   for (const SeparableGradUnit& u : a.units) {
-    describe(s, u.window, u.load, u.same_input);
+    describe(s, u.window, u.load, u.same_input, u.depthwise);
     if (u.sampled) s += "m";
   }
   return s;
+}
+/// The gradients of the groups' inputs, which come first; their sums do not.
+bool accumulates(const Node& n, int output) {
+  const auto& a = n.attr<SeparableGradAttrs>();
+  const auto per_group = static_cast<int>(a.outputs_of_group());
+  int groups = 0;
+  for (const SeparableGradUnit& u : a.units) groups += u.same_input ? 0 : 1;
+  return per_group > 0 && output < groups * per_group && output % per_group == 0;
 }
 }  // namespace
 
@@ -164,6 +180,6 @@ const OpDef kSeparableGrad{.name = "separable_grad",
                            .cuda = kernels::separable_grad_cuda,
                            .detail = grad_detail,
                            .flops = grad_flops,
-                           .accumulates = true};
+                           .accumulates = accumulates};
 
 }  // namespace mixop::autograd

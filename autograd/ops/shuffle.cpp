@@ -23,7 +23,7 @@ const OpDef kChannelShuffle{.name = "channel_shuffle",
                             .grad = shuffle_rule,
                             .cpu = kernels::channel_shuffle_cpu,
                             .cuda = kernels::channel_shuffle_cuda,
-                            .accumulates = true};
+                            .accumulates = first_output};
 
 Value channel_shuffle(Graph& g, Value x, int64_t groups) {
   return g.add(kChannelShuffle, {x}, ShuffleAttrs{groups})[0];

@@ -37,7 +37,7 @@ const OpDef kSoftmaxGrad{.name = "softmax_grad",
                          .cuda = kernels::softmax_grad_cuda,
                          .detail = detail,
                          .flops = flops,
-                         .accumulates = true};
+                         .accumulates = first_output};
 const OpDef kLogSoftmax{.name = "log_softmax",
                         .shape = same_shape,
                         .grad = softmax_rule,
@@ -52,7 +52,7 @@ const OpDef kLogSoftmaxGrad{.name = "log_softmax_grad",
                             .cuda = kernels::log_softmax_grad_cuda,
                             .detail = detail,
                             .flops = flops,
-                            .accumulates = true};
+                            .accumulates = first_output};
 
 Value softmax(Graph& g, Value x, int axis) { return over_axis(g, kSoftmax, x, axis); }
 Value log_softmax(Graph& g, Value x, int axis) { return over_axis(g, kLogSoftmax, x, axis); }

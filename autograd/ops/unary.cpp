@@ -64,7 +64,7 @@ const OpDef kReluGrad{.name = "relu_grad",
                       .cpu = kernels::relu_grad_cpu,
                       .cuda = kernels::relu_grad_cuda,
                       .flops = elements,
-                      .accumulates = true};
+                      .accumulates = first_output};
 const OpDef kUnary{.name = "unary",
                    .shape = same_shape,
                    .grad = unary_rule,
@@ -77,7 +77,7 @@ const OpDef kUnaryGrad{.name = "unary_grad",
                        .cpu = kernels::unary_grad_cpu,
                        .cuda = kernels::unary_grad_cuda,
                        .flops = elements,
-                       .accumulates = true};
+                       .accumulates = first_output};
 
 Value relu(Graph& g, Value x) { return g.add(kRelu, {x})[0]; }
 Value unary(Graph& g, Value x, Unary kind) { return g.add(kUnary, {x}, UnaryAttrs{kind})[0]; }

@@ -195,7 +195,7 @@ class Fuser {
           inputs.push_back(sample_factors(r_, v));
         }
         norms = true;
-      } else if (n.op == &kSum && from.op && from.op->accumulates && v.output == 0 && r_.only_use(v)) {
+      } else if (n.op == &kSum && r_.graph().accumulates(v) && r_.only_use(v)) {
         rest.push_back(v);
       } else {
         add_term(v, attrs, inputs);

@@ -12,6 +12,8 @@ namespace {
 
 using kernels::AvgPoolGradAttrs;
 using kernels::BatchNormAttrs;
+using kernels::PoolGradGroup;
+using kernels::PoolGradPool;
 using kernels::PoolStatsAttrs;
 using kernels::PoolStatsGradAttrs;
 
@@ -45,7 +47,7 @@ class Fuser {
     const Node &p = r_.node(pool), &s = r_.node(stats);
     std::vector<Value> in = {p.inputs[0]};
     in.insert(in.end(), s.inputs.begin() + 1, s.inputs.end());
-    const PoolStatsAttrs attrs{p.attr<PoolAttrs>(), p.op == &kMaxPool, s.attr<BatchNormAttrs>()};
+    const PoolStatsAttrs attrs{{{p.attr<PoolAttrs>(), p.op == &kMaxPool, {}, s.attr<BatchNormAttrs>()}}};
     const int now = r_.insert(kPoolStats, std::move(in), attrs, stats);
     r_.replace(z, {now, 0});
     for (int i = 0; i < 3; ++i) r_.replace({stats, i}, {now, 1 + i});
@@ -57,19 +59,25 @@ class Fuser {
     const Use* use = r_.only_use({norm_grad, 0});
     if (!use || use->input != 0 || !norm.training || norm.affine) return;
     const Node& pool = r_.node(use->node);
-    PoolStatsGradAttrs attrs{{}, pool.op == &kMaxPoolGrad, norm, {}};
-    std::vector<Value> in = n.inputs;
-    if (attrs.max) {
-      attrs.pool = pool.attr<PoolAttrs>();
-      attrs.x = r_.graph().shape(pool.inputs[1]);
+    PoolGradGroup group;
+    PoolGradPool part{{}, pool.op == &kMaxPoolGrad, {{0, norm.scaled ? norm.scale_index : -1}}};
+    std::vector<Value> in;
+    if (norm.scaled) in.push_back(n.inputs.back());
+    if (part.max) {
+      part.pool = pool.attr<PoolAttrs>();
+      group.x = r_.graph().shape(pool.inputs[1]);
+      group.reads_x = true;
       in.push_back(pool.inputs[1]);
     } else if (pool.op == &kAvgPoolGrad) {
-      attrs.pool = pool.attr<AvgPoolGradAttrs>().pool;
-      attrs.x = pool.attr<AvgPoolGradAttrs>().x;
+      part.pool = pool.attr<AvgPoolGradAttrs>().pool;
+      group.x = pool.attr<AvgPoolGradAttrs>().x;
     } else {
       return;
     }
-    r_.replace({use->node, 0}, {r_.insert(kPoolStatsGrad, std::move(in), std::move(attrs), use->node), 0});
+    group.pools.push_back(part);
+    in.insert(in.end(), n.inputs.begin(), n.inputs.begin() + 6);
+    const PoolStatsGradAttrs attrs{norm.scaled, {group}};
+    r_.replace({use->node, 0}, {r_.insert(kPoolStatsGrad, std::move(in), attrs, use->node), 0});
   }
 
   Rewriter r_;

@@ -66,9 +66,11 @@ class Planner {
       for (const Value v : n.inputs) {
         const Shape& shape = g_.shape(v);
         const bool alone = uses_[v.node][v.output] == 1 && !requested_[v.node];
-        const bool fits = alias == Alias::kSum
-                              ? g_.node(v).op && g_.node(v).op->accumulates && v.output == 0 && alone
-                              : std::count(n.inputs.begin(), n.inputs.end(), v) == 1;
+        // Results of one call are written in no particular order: only one of them can go into a sum.
+        const auto same_node = [&](Value other) { return other.node == v.node; };
+        const bool fits = alias == Alias::kSum ? g_.accumulates(v) && alone &&
+                                                     *std::find_if(n.inputs.begin(), n.inputs.end(), same_node) == v
+                                               : std::count(n.inputs.begin(), n.inputs.end(), v) == 1;
         if (fits && may_move(v)) parent_[v.node][v.output] = {{i, 0}, offset, alias != Alias::kPack};
         if (alias == Alias::kConcat) offset += shape.last();
         if (alias == Alias::kPack) offset += shape.elements();
@@ -105,8 +107,9 @@ class Planner {
       if (!n.op) continue;
       const Alias alias = n.op->alias;
       if (alias == Alias::kNone) {
-        PlannedStep step{i, {}, {}, Write::kSet};
-        if (!n.outputs.empty()) step.write = write_mode({i, 0}, written);
+        PlannedStep step{i, {}, {}, {}};
+        for (size_t k = 0; k < n.outputs.size(); ++k)
+          step.writes.push_back(write_mode({i, static_cast<int>(k)}, written));
         layout_.steps.push_back(step);
         continue;
       }
@@ -123,7 +126,7 @@ class Planner {
             write = written[i] ? Write::kAdd : Write::kSet;
             written[i] = true;
           }
-          layout_.steps.push_back({i, v, to, write});
+          layout_.steps.push_back({i, v, to, {write}});
         }
         if (alias == Alias::kConcat) offset += shape.last();
         if (alias == Alias::kPack) offset += shape.elements();

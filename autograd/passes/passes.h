@@ -41,9 +41,9 @@ struct Place {
 /// One kernel call to come: a node, or a copy into the place of an alias node (concatenation, sum, pack, reshape).
 struct PlannedStep {
   int node = -1;
-  Value copy_from;                              ///< set for copies: source value ...
-  Place copy_to;                                ///< ... and destination
-  kernels::Write write = kernels::Write::kSet;  ///< of output 0
+  Value copy_from;                     ///< set for copies: source value ...
+  Place copy_to;                       ///< ... and destination
+  std::vector<kernels::Write> writes;  ///< of each output
 };
 
 struct Layout {

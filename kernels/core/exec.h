@@ -10,6 +10,7 @@ struct Exec {
   int threads = 1;
   std::byte* workspace = nullptr;  ///< 64-byte aligned, as large as the Impl's workspace() asked for
   void* stream = nullptr;          ///< of a CUDA device: the cudaStream_t on which its kernels run
+  unsigned* tickets = nullptr;     ///< on a CUDA device: kTickets counters, 0 between kernels (cuda/tickets.cuh)
   bool tf32 = false;               ///< matrix products of float32 may round their factors to TF32
 
   template <class T>

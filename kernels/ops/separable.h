@@ -1,21 +1,23 @@
 // A depthwise convolution, the 1x1 convolution behind it and the statistics of the result as one operation, for one
-// or many units of a cell at a time; and the whole way back through them. Nothing between x and z is stored.
+// or many units of a cell at a time; and the whole way back through them. Nothing between x and z is stored. A unit
+// may lack the depthwise half: a 1x1 convolution, maybe with a stride.
 //
-// separable, per unit           composite: conv2d (depthwise), conv2d (1x1), bn_stats
-//   x [N,H,W,C] [, mean, rstd [, gamma, beta]], w_dw [k,k,1,C], w_pw [1,1,C,K] [, running_mean, running_var]
+// separable, per unit           composite: [conv2d (depthwise),] conv2d (1x1), bn_stats
+//   x [N,H,W,C] [, mean, rstd [, gamma, beta]] [, w_dw [k,k,1,C]], w_pw [1,1,C,K] [, running_mean, running_var]
 //   -> z [N,H',W',K] [, mean, var, rstd (of z, as bn_stats)]
-//        y = depthwise(t(x)), z = y w_pw, with t as in kernels/core/on_load.h; padding is 0 after t
+//        y = depthwise(t(x)), or the pixels of t(x) that the stride meets; z = y w_pw, with t as in
+//        kernels/core/on_load.h; padding is 0 after t
 //
 // separable_grad, per unit      composite: [mask_scale,] bn_grad, conv2d_dgrad (1x1), conv2d_dgrad (depthwise,
 //                               masked), conv2d_wgrad (both), conv2d (depthwise, for y), bn_reduce
-//   dy, z, mean, rstd, s1, s2 [, gamma] [, table] [, factor [N]],  x [, mean, rstd [, gamma, beta]], w_dw, w_pw
-//   -> per group of units that share x: [dx [, s1, s2]], then per unit: [dw_dw, dw_pw]
+//   dy, z, mean, rstd, s1, s2 [, gamma] [, table] [, factor [N]],  x [, mean, rstd [, gamma, beta]] [, w_dw], w_pw
+//   -> per group of units that share x: [dx [, s1, s2]], then per unit: [[dw_dw,] dw_pw]
 //        dz = gamma rstd (a dy - s1/M - zhat s2/M) with zhat = (z - mean) rstd and M = N H' W'; a is
 //             table[scale_index] and the factor of the sample (drop path: mask / keep), 1 where there is none
 //        dY = dz w_pw^T, dx = sum over the group [t(x) > 0] depthwise^T(dY), masked only where t has a relu
 //        dw_pw = y^T dz, dw_dw[r,s,c] = sum dY t(x) shifted; y is computed again
 //        s1 = sum dx, s2 = sum dx xhat with xhat = (x - mean) rstd: what bn_reduce gives for the norm of t
-//   dx of the first group (output 0) accumulates; dw accumulate never.
+//   dx accumulate; dw never.
 #pragma once
 
 #include <span>
@@ -25,23 +27,29 @@
 
 namespace mixop::kernels {
 
-/// A square depthwise filter, the same along both axes.
+/// A square depthwise filter, the same along both axes. A negative pad leaves out pixels at the beginning, which
+/// only units without a depthwise half have.
 struct Window {
   int kernel = 3, stride = 1, pad = 1, dilation = 1;
   int64_t span() const { return int64_t{dilation} * (kernel - 1) + 1; }
   /// Output extent for an input extent; below 1 when the filter does not fit.
-  int64_t extent(int64_t in) const { return in + 2 * pad < span() ? 0 : (in + 2 * pad - span()) / stride + 1; }
+  int64_t extent(int64_t in) const {
+    const int64_t padded = in + pad + (pad > 0 ? pad : 0);
+    return padded < span() ? 0 : (padded - span()) / stride + 1;
+  }
   bool operator==(const Window&) const = default;
 };
 
 struct SeparableUnit {
-  Window window;
+  Window window;  ///< without a depthwise half: kernel and dilation 1
   OnLoad load;
+  bool depthwise = true;    ///< w_dw is among the inputs
   bool same_input = false;  ///< reads the x of the unit before it through the same t
   bool running = false;     ///< the running statistics are among the inputs
   double eps = 1e-5, momentum = 0.1;
 
-  size_t inputs() const { return 3 + static_cast<size_t>(load.inputs()) + (running ? 2 : 0); }
+  size_t weights() const { return depthwise ? 2 : 1; }
+  size_t inputs() const { return 1 + static_cast<size_t>(load.inputs()) + weights() + (running ? 2 : 0); }
 };
 
 struct SeparableAttrs {
@@ -54,6 +62,7 @@ struct SeparableAttrs {
 struct SeparableGradUnit {
   Window window;
   OnLoad load;
+  bool depthwise = true;  ///< as in SeparableUnit; then dw_dw is among the outputs too
   bool same_input = false;
   bool affine = false;      ///< gamma of the norm of z is among the inputs
   bool scaled = false;      ///< the arriving gradient is table[scale_index] * dy
@@ -62,7 +71,8 @@ struct SeparableGradUnit {
 
   /// Operands from dy up to w_pw; x is operand x_at().
   size_t x_at() const { return 6 + (affine ? 1 : 0) + (scaled ? 1 : 0) + (sampled ? 1 : 0); }
-  size_t inputs() const { return x_at() + 3 + static_cast<size_t>(load.inputs()); }
+  size_t weights() const { return depthwise ? 2 : 1; }
+  size_t inputs() const { return x_at() + 1 + static_cast<size_t>(load.inputs()) + weights(); }
 };
 
 struct SeparableGradAttrs {

@@ -311,9 +311,9 @@ class SeparableForward {
 
 bool accepts(const Call& call) {
   const auto& units = call.attr<SeparableAttrs>().units;
-  return all_float32(call) && std::all_of(units.begin(), units.end(), [](const SeparableUnit& u) {
-           return u.window.kernel <= Axis::kMaxTaps && u.window.pad >= 0;
-         });
+  return all_float32(call) && all_depthwise<SeparableAttrs>(call) &&
+         std::all_of(units.begin(), units.end(),
+                     [](const SeparableUnit& u) { return u.window.kernel <= Axis::kMaxTaps && u.window.pad >= 0; });
 }
 void run(const Call& call) { SeparableForward(call).run(); }
 size_t workspace(const Call& call) { return SeparableForward(call).workspace(); }

@@ -191,8 +191,8 @@ bool accepts(const Call& call) {
   const auto fits = [](const View& v) {
     return std::max(v.rows(), v.ld) < std::numeric_limits<int32_t>::max() / 2;
   };
-  return all_float32(call) && std::all_of(call.in.begin(), call.in.end(), fits) &&
-         std::all_of(call.out.begin(), call.out.end(), fits);
+  return all_float32(call) && all_depthwise<SeparableAttrs>(call) &&
+         std::all_of(call.in.begin(), call.in.end(), fits) && std::all_of(call.out.begin(), call.out.end(), fits);
 }
 
 template <bool kTiles>

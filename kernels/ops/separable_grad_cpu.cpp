@@ -382,7 +382,8 @@ class SeparableGrad {
 
 bool accepts(const Call& call) {
   const auto& a = call.attr<SeparableGradAttrs>();
-  return all_float32(call) && std::all_of(a.units.begin(), a.units.end(), [](const SeparableGradUnit& u) {
+  return all_float32(call) && all_depthwise<SeparableGradAttrs>(call) &&
+         std::all_of(a.units.begin(), a.units.end(), [](const SeparableGradUnit& u) {
            return u.window.kernel <= Axis::kMaxTaps && u.window.stride <= kMaxStride;
          });
 }

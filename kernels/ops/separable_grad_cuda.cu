@@ -240,7 +240,7 @@ class Plan {
 };
 static_assert(sizeof(ShareMerges) <= 4096 && sizeof(ColumnMerges) <= 4096);
 
-bool accepts(const Call& call) { return all_float32(call); }
+bool accepts(const Call& call) { return all_float32(call) && all_depthwise<SeparableGradAttrs>(call); }
 
 void run(const Call& call) {
   const Plan plan(call);

@@ -22,16 +22,22 @@ void window_connections(const Window& w, const Shape& x, const Shape& y, int64_t
       }
 }
 
+/// Element e of the filter for channel c; without a depthwise half the one element is 1.
+template <class T>
+T filter_of(const View* w_dw, int64_t e, int64_t c) {
+  return w_dw ? w_dw->as<T>()[e * w_dw->last() + c] : T(1);
+}
+
 /// y = depthwise(t(x)), contiguous; y_shape is [N,H',W',C].
 template <class T>
-std::vector<T> depthwise_of(const Window& w, const Loader<T>& t, const View& x, const View& w_dw,
+std::vector<T> depthwise_of(const Window& w, const Loader<T>& t, const View& x, const View* w_dw,
                             const Shape& y_shape) {
   const int64_t c_count = x.last();
   std::vector<T> y(y_shape.elements(), T(0));
   for (int64_t n = 0; n < x.shape[0]; ++n)
     window_connections(w, x.shape, y_shape, n, [&](int64_t px, int64_t py, int64_t e) {
       for (int64_t c = 0; c < c_count; ++c)
-        y[py * c_count + c] += t(x.as<T>()[px * x.ld + c], c) * w_dw.as<T>()[e * c_count + c];
+        y[py * c_count + c] += t(x.as<T>()[px * x.ld + c], c) * filter_of<T>(w_dw, e, c);
     });
   return y;
 }
@@ -66,7 +72,7 @@ void separable_ref(const Call& call) {
     Shape y_shape = o.z->shape;
     y_shape[3] = channels;
     const std::vector<T> y =
-        depthwise_of<T>(o.unit->window, Loader<T>(call, o.unit->load, o.load_at), *o.x, *o.w_dw, y_shape);
+        depthwise_of<T>(o.unit->window, Loader<T>(call, o.unit->load, o.load_at), *o.x, o.w_dw, y_shape);
     for (int64_t p = 0; p < o.z->rows(); ++p)
       for (int64_t k = 0; k < k_count; ++k) {
         T sum = 0;
@@ -106,13 +112,15 @@ template <class T>
 void weight_gradients(const SeparableGradOperands& o, const Loader<T>& t, const std::vector<T>& dz,
                       const std::vector<T>& dy, const Shape& y_shape) {
   const int64_t channels = o.x->last(), k_count = o.z->last();
-  const std::vector<T> y = depthwise_of<T>(o.unit->window, t, *o.x, *o.w_dw, y_shape);
-  T *dw_pw = o.dw_pw->template as<T>(), *dw_dw = o.dw_dw->template as<T>();
+  const std::vector<T> y = depthwise_of<T>(o.unit->window, t, *o.x, o.w_dw, y_shape);
+  T* dw_pw = o.dw_pw->template as<T>();
   std::fill_n(dw_pw, channels * k_count, T(0));
-  std::fill_n(dw_dw, o.dw_dw->shape.elements(), T(0));
   for (int64_t p = 0; p < o.z->rows(); ++p)
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t k = 0; k < k_count; ++k) dw_pw[c * k_count + k] += y[p * channels + c] * dz[p * k_count + k];
+  if (!o.dw_dw) return;
+  T* dw_dw = o.dw_dw->template as<T>();
+  std::fill_n(dw_dw, o.dw_dw->shape.elements(), T(0));
   for (int64_t n = 0; n < y_shape[0]; ++n)
     window_connections(o.unit->window, o.x->shape, y_shape, n, [&](int64_t px, int64_t py, int64_t e) {
       for (int64_t c = 0; c < channels; ++c)
@@ -129,7 +137,7 @@ void data_gradient(const SeparableGradOperands& o, const Loader<T>& t, const std
     window_connections(o.unit->window, o.x->shape, y_shape, n, [&](int64_t px, int64_t py, int64_t e) {
       for (int64_t c = 0; c < channels; ++c) {
         const bool open = !t.relu || t(o.x->template as<T>()[px * o.x->ld + c], c) > 0;
-        if (open) dx[px * channels + c] += dy[py * channels + c] * o.w_dw->template as<T>()[e * channels + c];
+        if (open) dx[px * channels + c] += dy[py * channels + c] * filter_of<T>(o.w_dw, e, c);
       }
     });
 }

@@ -7,6 +7,7 @@
 #include "autograd/ops/concat.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/pool.h"
+#include "tests/cases/pool_direct.h"
 #include "tests/support/case.h"
 
 namespace mixop::test {
@@ -150,6 +151,7 @@ inline std::vector<Case> pool_cases() {
            return Values{wide, autograd::max_pool(g, a, {.stride = {2, 2}}), autograd::avg_pool(g, b, {})};
          }});
   add_pooled_norm_cases(cases);
+  for (Case& c : pool_direct_cases()) cases.push_back(std::move(c));
   return cases;
 }
 

@@ -11,6 +11,7 @@
 #include "autograd/ops/mix.h"
 #include "autograd/ops/unary.h"
 #include "tests/cases/conv2d.h"
+#include "tests/cases/separable_direct.h"
 #include "tests/support/case.h"
 
 namespace mixop::test {
@@ -186,6 +187,7 @@ inline std::vector<Case> separable_cases() {
       cases.push_back(drop_path_case({4, 6, 6, c}, {{3, stride, 2, 1}, {5, stride, 2, 1}}));
       cases.push_back(drop_path_case({4, 9, 10, c}, {{5, stride, 1, 2}, {3, stride, 2, 1, true, true}}));
     }
+  for (Case& c : separable_direct_cases()) cases.push_back(std::move(c));
   return cases;
 }
 
