@@ -71,6 +71,7 @@ void Plan::Body::bind() {
   else exec.workspace = arena->data() + round_up(layout.arena_bytes);
   if (!device()) return;
   exec.stream = kernels::cuda::stream();
+  exec.tickets = kernels::cuda::tickets();
   bind_scalars();
 }
 

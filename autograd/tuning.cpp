@@ -73,6 +73,7 @@ class Bench {
       cuda::synchronize();
       operands_ = std::move(there);
       exec_.stream = cuda::stream();
+      exec_.tickets = cuda::tickets();
     }
     for (size_t i = 0; i < operands.size(); ++i) operands[i]->data = operands_.data() + begin[i];
     call_ = {&exec_, in_, out_, info.call.attrs};

@@ -39,6 +39,9 @@ size_t free_bytes();
 
 /// The stream (a cudaStream_t) on which everything of this process runs, in order.
 void* stream();
+/// Of Exec: kTickets counters on the device, all 0.
+unsigned* tickets();
+
 /// Waits until everything on the stream is done. Throws what went wrong on the device.
 void synchronize();
 

@@ -13,6 +13,7 @@ __global__ void probe(int* out) { *out = 42; }
 struct State {
   std::optional<DeviceInfo> device;
   cudaStream_t stream = nullptr;
+  unsigned* tickets = nullptr;
 };
 State& state() {
   static State& s = *new State;  // never destroyed: static objects may own buffers that are released later
@@ -80,8 +81,12 @@ void open_device(int index) {
          info.minor, "); build on this machine or with -DCMAKE_CUDA_ARCHITECTURES=", info.major, info.minor, " (",
          trouble, ")");
   }
+  unsigned* tickets = nullptr;
+  MIXOP_CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&tickets), kTickets * sizeof *tickets));
+  MIXOP_CUDA_CHECK(cudaMemsetAsync(tickets, 0, kTickets * sizeof *tickets, stream));
   if (state().stream) (void)cudaStreamDestroy(state().stream);
-  state() = {info, stream};
+  if (state().tickets) (void)cudaFree(state().tickets);
+  state() = {info, stream, tickets};
 }
 
 }  // namespace
@@ -129,6 +134,11 @@ size_t free_bytes() {
 void* stream() {
   selected();
   return state().stream;
+}
+
+unsigned* tickets() {
+  selected();
+  return state().tickets;
 }
 
 void synchronize() { check_wait(cudaStreamSynchronize(static_cast<cudaStream_t>(stream()))); }

@@ -6,6 +6,8 @@
 
 namespace mixop::kernels {
 
+constexpr int kTickets = 1 << 16;
+
 struct Exec {
   int threads = 1;
   std::byte* workspace = nullptr;  ///< 64-byte aligned, as large as the Impl's workspace() asked for

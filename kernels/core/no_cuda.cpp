@@ -19,6 +19,7 @@ void select(int) { absent(); }
 const DeviceInfo& selected() { absent(); }
 size_t free_bytes() { absent(); }
 void* stream() { absent(); }
+unsigned* tickets() { absent(); }
 void synchronize() { absent(); }
 void upload(void*, const void*, size_t) { absent(); }
 void download(void*, const void*, size_t) { absent(); }

@@ -53,7 +53,15 @@ struct dim3 {
   constexpr operator uint3() const { return {x, y, z}; }
 };
 
-// Blocks run one after another on one host thread, so plain variables do: each switch of threads sets threadIdx.
+// Blocks run one after another on one host thread, so plain memory does.
+inline unsigned atomicInc(unsigned* at, unsigned most) {
+  const unsigned before = *at;
+  *at = before >= most ? 0 : before + 1;
+  return before;
+}
+inline void __threadfence() {}
+
+// And plain variables: each switch of threads sets threadIdx.
 inline constinit uint3 threadIdx{}, blockIdx{};
 inline constinit dim3 blockDim{}, gridDim{};
 constexpr int warpSize = 32;
