@@ -85,6 +85,7 @@ class Suite:
         self.logs = self.build / "suite"
         self.name, self.end = "", 0.0  # of the part in progress
         self.machine, self.size, self.steps, self.rebuild = {}, [], 600, True
+        self.done = {}  # parts that have ended, by name
 
     def left(self):
         return self.end - time.monotonic()
@@ -118,7 +119,7 @@ def run_parts(plan, suite, minutes, save):
             record = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         record["seconds"] = round(time.monotonic() - begin, 1)
         record["required"] = part.required
-        done[part.name] = record
+        suite.done[part.name] = done[part.name] = record
         print(f"   {record['status']} after {record['seconds']:.0f} s {record['reason']}".rstrip(), flush=True)
         save(done)
     return done

@@ -5,7 +5,12 @@ from .ours import CONFIGURATIONS, ENOUGH_STEPS, step_label
 from .peers import VARIANTS
 
 MISSING = "not measured"
-PROMISED_MS = 80  # of a first-order step on an H200
+KEYS = {"step": "graph", "peers": "variant", "beside": "what"}  # of a row of a part, beside "tf32"
+# Of a first-order search step: what, key, largest value, how it is shown.
+PROMISES = [("step in float32 of at most 80 ms", False, "median_ms", 80, "{:.2f} ms"),
+            ("step in TF32 of at most 7 ms", True, "median_ms", 7, "{:.2f} ms"),
+            ("at most 600 launches a step", False, "launches_per_step", 600, "{:,}"),
+            ("at most 2.5 GB of device memory", False, "peak_bytes", 2.5e9, "{:,} bytes")]
 
 
 def join(reports):
@@ -23,8 +28,8 @@ def join(reports):
                 result["parts"][name] = part
                 continue
             better = part if rank[part["status"]] >= rank[before["status"]] else before
-            if name in ("peers", "step"):  # row by row: one call may have measured what the other had no time for
-                key = "variant" if name == "peers" else "graph"
+            if name in KEYS:  # row by row: one call may have measured what the other had no time for
+                key = KEYS[name]
                 rows = {(row[key], row["tf32"]): row for row in before.get("rows", [])}
                 for row in part.get("rows", []):
                     if "median_s" in row or "median_s" not in rows.get((row[key], row["tf32"]), {}):
@@ -84,7 +89,7 @@ def step_table(report):
 
 
 def search_lines(report):
-    """What a search would cost, and whether the promise for an H200 is kept."""
+    """What a search would cost, and whether what is promised is kept."""
     lines = []
     rows = {(r["tf32"], r["graph"]): r for r in report["parts"].get("step", {}).get("rows", [])}
     for tf32 in (False, True):
@@ -93,13 +98,32 @@ def search_lines(report):
         lines.append(f"50-epoch search, steps alone ({label}): " + (
             f"{cost / 60:.1f} min, from the mean of {len(row['step_s'])} steps" if cost else
             f"{MISSING} (needs {ENOUGH_STEPS} steps)"))
-    own = rows.get((False, True), {}).get("step_s")
-    kept = MISSING
-    if own and "H200" in report["machine"]["gpu"]["name"]:
-        median = 1e3 * statistics.median(own)
-        kept = f"{'kept' if median <= PROMISED_MS else 'NOT kept'}, {median:.2f} ms"
-    lines.append(f"First-order step of at most {PROMISED_MS} ms on an H200 (float32): {kept}")
+    on_h200 = "H200" in report["machine"]["gpu"]["name"]
+    for what, tf32, key, most, form in PROMISES:
+        row = rows.get((tf32, True), {})
+        value = row.get(key)
+        if key == "median_ms":
+            value = 1e3 * statistics.median(row["step_s"]) if row.get("step_s") and on_h200 else None
+            what += " on an H200"
+        lines.append(f"{what}: " + (
+            MISSING if value is None else f"{'kept' if value <= most else 'NOT kept'}, {form.format(value)}"))
     return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def beside_table(report):
+    """Ours and the peer's steps of one run, in turns."""
+    lines, notes = [], []
+    for row in report["parts"].get("beside", {}).get("rows", []):
+        label = f"{row['what']}, {'TF32' if row['tf32'] else 'float32'}"
+        if row.get("reason"):
+            notes.append(f"- {label}: {row['reason']}")
+        for peer in row.get("peers", []):
+            own = 1e3 * statistics.median(peer["our_step_s"])
+            lines.append([label, f"{own:.2f}", peer["variant"], f"{1e3 * statistics.median(peer['seconds']):.2f}",
+                          f"{peer['ratio']:.2f}"])
+    head = ["step", "mixop, ms", "PyTorch", "its ms", "times ours"]
+    text = table(head, lines) if lines else f"{MISSING}\n"
+    return text + ("\nNot measured:\n" + "\n".join(notes) + "\n" if notes else "")
 
 
 def ops_table(report):
@@ -156,6 +180,9 @@ Written by `bench/gpu_suite`; the numbers are in the JSON file of the same name.
 
 {step_table(report)}
 {search_lines(report)}
+## In turns with the peer, in one run
+
+{beside_table(report)}
 ## Ops
 
 {ops_table(report)}

@@ -3,11 +3,13 @@ import contextlib
 import io
 import os
 import pathlib
+import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
-from . import machine, ours, peers, report, runs
+from . import beside, machine, ours, peers, report, runs
 from .process import ROOT, Part, Problem, Suite, all_well, run, run_parts
 
 GPU = "Test GPU 1000, 1.2.3, 1000 MiB, 9.9, 1000 MHz, [N/A]"
@@ -196,7 +198,8 @@ done
             self.assertEqual((row[2], row[7]), (report.MISSING, report.MISSING))
         self.assertIn(f"memcheck: {report.MISSING}", text)
         self.assertIn(f"killed and resumed: {report.MISSING}", text)
-        self.assertIn(f"on an H200 (float32): {report.MISSING}", text)
+        for what, *_ in report.PROMISES:
+            self.assertRegex(text, f"{what}.*: {report.MISSING}")
 
     def test_ratios(self):
         full = {"step": {"rows": [step_row(False, True, 0.010, 600)]},
@@ -209,7 +212,30 @@ done
         self.assertEqual(cells(text, "PyTorch", "channels_last")[7], report.MISSING)
         self.assertIn("PyTorch channels_last: was stopped after 60 s", text)
         for name, promise in (("NVIDIA H200", "kept, 10.00 ms"), ("NVIDIA H100", report.MISSING)):
-            self.assertIn(f"(float32): {promise}", report.markdown(canned(full, GPU.replace("Test GPU 1000", name))))
+            shown = report.markdown(canned(full, GPU.replace("Test GPU 1000", name)))
+            self.assertIn(f"at most 80 ms on an H200: {promise}", shown)
+            self.assertIn("launches a step: NOT kept, 1,234", shown)
+
+    def test_in_turns(self):
+        self.suite.end, self.suite.logs = time.monotonic() + 100, pathlib.Path(self.folder.name)
+        self.suite.python = sys.executable
+        self.suite.done = {"peers": {"rows": [peer_row("a+tf32", 0.2), peer_row("b+tf32", 0.1), peer_row("c", 0.3)]}}
+        self.assertEqual(beside.fastest(self.suite.done["peers"]["rows"], True, 1), ["b+tf32"])
+        self.fake("bench/step_bench", """
+while [ $# -gt 0 ]; do
+  case $1 in --variant) variant=$2 ;; --network) network=$2 ;; --json) out=$2 ;; esac; shift
+done
+[ "$network$variant" = darts_v2channels_last+graph ] && { echo 'out of memory'; exit 1; }
+echo '{"median_s": 0.01, "ratio": 20.0, "peers": [{"variant": "'$variant'", "seconds": [0.2], "our_step_s": [0.01],
+  "ratio": 20.0}]}' > $out
+""")
+        with contextlib.redirect_stdout(io.StringIO()), unittest.mock.patch.object(
+                beside, "find_python", lambda suite: ("python3", "9.9")):
+            data = beside.beside(self.suite)
+        self.assertEqual([row["peers"][0]["variant"] for row in data["rows"][:2]], ["b+tf32,a+tf32", "c"])
+        text = report.markdown(canned({"beside": data}))
+        self.assertEqual(cells(text, "search step, float32")[1:], ["10.00", "c", "200.00", "20.00"])
+        self.assertIn("DARTS_V2, C=36, 20 cells, batch 96, float32: step_bench ended with 1: out of memory", text)
 
     def test_joining(self):
         a = canned({"step": {"rows": [step_row(False, True, 0.01, 20), {"tf32": True, "graph": True, "reason": "x"}],
