@@ -101,6 +101,15 @@ void slice_grad_rule(GradContext& ctx) {
 void reshape_rule(GradContext& ctx) {
   if (ctx.dy() && ctx.wants(0)) ctx.set(0, reshape(ctx.graph, ctx.dy(), ctx.graph.shape(ctx.in(0))));
 }
+std::string concat_detail(const Node& n) { return kernels::text("axis ", n.attr<ConcatAttrs>().axis); }
+std::string slice_detail(const Node& n) {
+  const auto& a = n.attr<SliceAxisAttrs>();
+  return kernels::text("axis ", a.axis, " from ", a.begin);
+}
+std::string slice_grad_detail(const Node& n) {
+  const auto& a = n.attr<SliceGradAttrs>();
+  return kernels::text("axis ", a.axis, " from ", a.begin);
+}
 }  // namespace
 
 const OpDef kConcat{
@@ -118,18 +127,21 @@ const OpDef kConcatAxis{.name = "concat_axis",
                         .shape = concat_axis_shape,
                         .grad = concat_rule,
                         .cpu = kernels::concat_axis_cpu,
-                        .cuda = kernels::concat_axis_cuda};
+                        .cuda = kernels::concat_axis_cuda,
+                        .detail = concat_detail};
 const OpDef kSliceAxis{.name = "slice_axis",
                        .shape = slice_axis_shape,
                        .grad = slice_rule,
                        .cpu = kernels::slice_axis_cpu,
                        .cuda = kernels::slice_axis_cuda,
+                       .detail = slice_detail,
                        .accumulates = first_output};
 const OpDef kSliceGrad{.name = "slice_grad",
                        .shape = slice_grad_shape,
                        .grad = slice_grad_rule,
                        .cpu = kernels::slice_grad_cpu,
                        .cuda = kernels::slice_grad_cuda,
+                       .detail = slice_grad_detail,
                        .accumulates = first_output};
 
 Value concat(Graph& g, const std::vector<Value>& values, int axis) {

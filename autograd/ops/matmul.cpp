@@ -34,6 +34,10 @@ double macs(const Graph& g, const Node& n) {
   return static_cast<double>(n.outputs[0].shape.elements()) * static_cast<double>(depth(g, n));
 }
 double flops(const Graph& g, const Node& n) { return 2 * macs(g, n); }
+std::string detail(const Node& n) {
+  const auto [ta, tb] = n.attr<MatmulAttrs>();
+  return kernels::text(ta ? "a^T" : "a", tb ? " b^T" : " b");
+}
 
 }  // namespace
 
@@ -42,6 +46,7 @@ const OpDef kMatmul{.name = "matmul",
                     .grad = grad_rule,
                     .cpu = kernels::matmul_cpu,
                     .cuda = kernels::matmul_cuda,
+                    .detail = detail,
                     .flops = flops,
                     .macs = macs,
                     .accumulates = first_output};

@@ -32,6 +32,14 @@ void reduce_rule(GradContext& ctx) {
 double input_elements(const Graph& g, const Node& n) {
   return static_cast<double>(g.shape(n.inputs[0]).elements());
 }
+std::string describe(const ReduceAttrs& a) {
+  std::string s = a.kind == Reduce::kSum ? "sum" : a.kind == Reduce::kMean ? "mean" : "max";
+  for (int k = 0; k < kernels::kMaxRank; ++k)
+    if (a.axes[k]) s += kernels::text(" ", k);
+  return s;
+}
+std::string reduce_detail(const Node& n) { return describe(n.attr<ReduceAttrs>()); }
+std::string reduce_grad_detail(const Node& n) { return describe(n.attr<ReduceGradAttrs>().reduce); }
 double output_elements(const Graph&, const Node& n) { return static_cast<double>(n.outputs[0].shape.elements()); }
 
 Value reduce(Graph& g, Value x, Reduce kind, const std::vector<int>& axes, bool keepdims) {
@@ -54,12 +62,14 @@ const OpDef kReduce{.name = "reduce",
                     .grad = reduce_rule,
                     .cpu = kernels::reduce_cpu,
                     .cuda = kernels::reduce_cuda,
+                    .detail = reduce_detail,
                     .flops = input_elements};
 const OpDef kReduceGrad{.name = "reduce_grad",
                         .shape = reduce_grad_shape,
                         .grad = nullptr,
                         .cpu = kernels::reduce_grad_cpu,
                         .cuda = kernels::reduce_grad_cuda,
+                        .detail = reduce_grad_detail,
                         .flops = output_elements,
                         .accumulates = first_output};
 
