@@ -18,6 +18,7 @@ struct DirectPools {
   bool table = false;                 ///< they are weighted
   bool max = true, avg = true, skip = false;
   bool fewer = false;  ///< the average counts in the last gradient only
+  bool ties = false;   ///< x of zeros and ones: nearly every window has several maxima
 };
 
 class DirectPoolCase {
@@ -25,9 +26,10 @@ class DirectPoolCase {
   explicit DirectPoolCase(DirectPools p) : p_(std::move(p)) {
     for (const kernels::Shape& x : p_.xs) case_.name += kernels::text(" ", x);
     case_.name += kernels::text(" stride ", p_.pool.stride[0], p_.norm ? " normed" : "", p_.affine ? " affine" : "",
-                                p_.max ? " max" : "", p_.avg ? " avg" : "");
+                                p_.max ? " max" : "", p_.avg ? " avg" : "", p_.ties ? " ties" : "");
     for (size_t i = 0; i < p_.xs.size(); ++i) {
-      x_at_.push_back(add(kernels::text("x", i), p_.xs[i]));
+      x_at_.push_back(
+          add(kernels::text("x", i), p_.xs[i], p_.ties ? CaseInput::Fill::kMask : CaseInput::Fill::kNormal));
       norm(kernels::text("load", i), p_.xs[i].last(), true);
     }
   }
@@ -63,7 +65,7 @@ class DirectPoolCase {
         z_at.push_back(add(kernels::text(max ? "max" : "avg", i), z));
         norm(kernels::text("norm", i, max), x.last(), false);
         for (int j = 0; j < p_.gradients; ++j)
-          add(kernels::text("s1.", i, j), {x.last()}), add(kernels::text("s2.", i, j), {x.last()});
+          for (const char* sum : {"s1", "s2"}) add(kernels::text(sum, i, max, ".", j), {x.last()});
       }
     }
     case_.build = [=, *this](autograd::Graph& g, const std::vector<autograd::Value>& in) {
@@ -163,6 +165,26 @@ inline std::vector<Case> pool_direct_cases() {
   add({.xs = {{2, 6, 6, 16}}, .gradients = 3, .table = true, .skip = true, .fewer = true});
   add({.xs = {{35, 4, 5, 16}, {35, 4, 5, 16}}, .gradients = 2, .table = true, .skip = true});
   add({.xs = {{1, 40, 33, 16}}, .norm = true, .gradients = 2, .table = true, .skip = true});
+  // Several tiles along both axes, the last ones partly filled; a last group of channels too.
+  for (const int stride : {1, 2})
+    for (const int64_t c : {6, 20}) {
+      const DirectPools p{.xs = {{1, 17, 19, c}},
+                          .pool = {.stride = {stride, stride}},
+                          .norm = true,
+                          .affine = c == 20,
+                          .gradients = 2,
+                          .table = true,
+                          .skip = stride == 1,
+                          .ties = true};
+      cases.push_back(DirectPoolCase(p).backward(false));
+      cases.push_back(DirectPoolCase(p).backward(true));
+    }
+  // More parts, pools and states than fit the arguments of a launch.
+  add({.xs = {{1, 4, 5, 8}, {1, 3, 3, 8}, {2, 4, 4, 4}, {1, 4, 4, 3}, {1, 2, 2, 8}, {1, 5, 2, 20}},
+       .norm = true,
+       .gradients = 9,
+       .table = true,
+       .skip = true});
   add({.xs = {{2, 9, 8, 16}},
        .pool = {.kernel = {5, 3}, .stride = {3, 2}, .pad = {2, 1}, .include_pad = true},
        .norm = true,
