@@ -63,7 +63,7 @@ GradPool pool_of(const Call& call, const PoolGradOperands& o, size_t p, size_t f
   out.z = in[0].as<float>();
   out.mean = in[1].as<float>();
   out.rstd = in[2].as<float>();
-  out.rows = static_cast<float>(in[0].rows());
+  out.share = 1 / static_cast<float>(in[0].rows());
   out.ldz = image_ld(in[0]);
   out.parts = static_cast<int>(parts);
   out.max = pool.max;

@@ -23,7 +23,7 @@ struct GradPool {
   GradTerm part[kMostGradParts];
   const float *s1[kMostGradParts] = {}, *s2[kMostGradParts] = {};
   const float *z = nullptr, *mean = nullptr, *rstd = nullptr;
-  float rows = 0;
+  float share = 0;  ///< 1 / M
   int ldz = 0, parts = 0;
   bool max = false;
 
@@ -69,8 +69,8 @@ struct NormGradient {
       for (int j = 0; j < kWidth; ++j) constant[j] += s1[j], slope[j] += s2[j];
     }
     for (int j = 0; j < kWidth; ++j) {
-      constant[j] *= -rstd[j] / p.rows;
-      slope[j] *= -rstd[j] * rstd[j] / p.rows;
+      constant[j] *= -rstd[j] * p.share;
+      slope[j] *= -rstd[j] * rstd[j] * p.share;
     }
   }
   __device__ __forceinline__ Pack<kWidth> operator()(Pack<kWidth> g, const Pack<kWidth>& z) const {

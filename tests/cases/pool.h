@@ -85,6 +85,17 @@ inline void add_pooled_norm_cases(std::vector<Case>& cases) {
   }
   add({2, 9, 8, 5}, {.kernel = {2, 2}, .stride = {2, 2}, .pad = {0, 0}, .ceil_mode = true});
   add({2, 9, 8, 16}, {.kernel = {5, 3}, .stride = {3, 2}, .pad = {2, 1}, .include_pad = true});
+  for (const int stride : {1, 2})  // of what is normalised itself
+    cases.push_back(
+        {kernels::text("normed pools of a batch_norm, stride ", stride),
+         {{"x", {3, 7, 6, 20}}},
+         [=](Graph& g, const Values& in) {
+           const Value x = autograd::batch_norm(g, in[0], {});
+           Values normed;
+           for (const bool max : {true, false})
+             normed.push_back(autograd::batch_norm(g, pool_of(g, x, max, {.stride = {stride, stride}}), {}));
+           return normed;
+         }});
   // Of a slice, into a slice, and gradients that add up in x.
   for (const int64_t c : {4, 16, 17})
     for (const int stride : {1, 2})
