@@ -5,9 +5,8 @@
 
 #include <string_view>
 
-#include "autograd/ops/batch_norm.h"
 #include "autograd/ops/mix.h"
-#include "autograd/ops/pool.h"
+#include "tests/cases/pool_direct.h"
 #include "tests/cases/separable.h"
 
 namespace mixop::bench {
@@ -52,14 +51,9 @@ inline test::Case mix_reduce_case(const kernels::Shape& x) {
   return only(c, {});
 }
 
-inline test::Case pool_stats_case(const kernels::Shape& x, bool max) {
-  return {.name = "",
-          .inputs = {{.name = "x", .shape = x}},
-          .build = [max](autograd::Graph& g, const std::vector<autograd::Value>& in) {
-            const autograd::Value pooled =
-                max ? autograd::max_pool(g, in[0], {}) : autograd::avg_pool(g, in[0], {});
-            return std::vector<autograd::Value>{autograd::batch_norm(g, pooled, {})};
-          }};
+/// Both pools of a state, and the skip where there is one, with the gradients of four nodes.
+inline test::DirectPools pools_of(const kernels::Shape& x, int stride) {
+  return {.xs = {x}, .pool = {.stride = {stride, stride}}, .gradients = 4, .table = true, .skip = stride == 1};
 }
 
 inline std::vector<test::Case> fused_cases() {
@@ -72,13 +66,16 @@ inline std::vector<test::Case> fused_cases() {
     add_three(cases, "separable_dilated_3x3", size, test::separable_case(x, {3, 1, 2, 1}));
     add_three(cases, "separable_dilated_5x5", size, test::separable_case(x, {5, 1, 2, 1}));
     add_three(cases, "separable_edge", size, test::separable_edges_case(x, 1, 1, false));
-    const auto add = [&](const char* name, test::Case added) {
+    const auto add = [&](const std::string& name, test::Case added) {
       added.name = name + size;
       cases.push_back(std::move(added));
     };
     add("mix_reduce", mix_reduce_case(x));
-    add("pool_stats_max", pool_stats_case(x, true));
-    add("pool_stats_avg", pool_stats_case(x, false));
+    for (const int stride : {1, 2}) {
+      const char* suffix = stride == 1 ? "" : "_stride2";
+      add(kernels::text("pool_stats", suffix), test::DirectPoolCase(pools_of(x, stride)).forward());
+      add(kernels::text("pool_stats_grad", suffix), test::DirectPoolCase(pools_of(x, stride)).backward(false));
+    }
   }
   return cases;
 }

@@ -159,5 +159,49 @@ TEST(MaxPool, NanAndInfinityAsInTheDefinition) {
     }
 }
 
+/// dx of a state behind a max_pool, an avg_pool and, at stride 1, a skip, with one gradient.
+std::vector<float> grouped(const kernels::Impl& impl, const kernels::Shape& x, std::vector<float> values,
+                           int stride, kernels::Write write) {
+  const PoolAttrs a{.stride = {stride, stride}};
+  const kernels::Shape z{x[0], kernels::PoolAxis(a, x, 0).outputs(), kernels::PoolAxis(a, x, 1).outputs(), x[3]},
+      vector{x[3]};
+  kernels::PoolStatsGradAttrs attrs;
+  attrs.groups.push_back({.x = x, .load = {}, .reads_x = true, .gradients = 1, .pools = {}, .skips = {}});
+  for (const bool max : {true, false}) attrs.groups[0].pools.push_back({a, max, {{}}});
+  if (stride == 1) attrs.groups[0].skips.push_back({});
+  std::vector<kernels::View> in{{values.data(), DType::kF32, x, x[3]}};
+  std::vector<std::vector<float>> others;
+  for (const kernels::Shape& shape : {z, z, vector, vector, vector, vector, z, vector, vector, vector, vector}) {
+    std::vector<float>& v = others.emplace_back(shape.elements());
+    for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(kernels::normal(5, others.size(), i));
+    in.push_back({v.data(), DType::kF32, shape, x[3]});
+  }
+  std::vector<float> dx(values.size(), 0.5f);
+  const kernels::Out to{{dx.data(), DType::kF32, x, x[3]}, write};
+  kernels::Exec exec;
+  const kernels::Call call{&exec, in, {&to, 1}, &attrs};
+  std::vector<std::byte> workspace((impl.workspace ? impl.workspace(call) : 0) + 64);
+  exec.workspace = workspace.data() + (64 - reinterpret_cast<uintptr_t>(workspace.data()) % 64) % 64;
+  impl.run(call);
+  return dx;
+}
+
+TEST(PoolStatsGrad, NanAndInfinityAsInTheDefinition) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  const kernels::Shape x{2, 13, 8, 16};
+  for (const int stride : {1, 2})
+    for (const float odd : {0.0f, nan, inf, -inf})
+      for (const kernels::Write write : {kernels::Write::kSet, kernels::Write::kAdd}) {
+        std::vector<float> values(x.elements());
+        for (size_t i = 0; i < values.size(); ++i)
+          values[i] = i % 1500 == 700 || i / 128 == 18 ? odd : static_cast<float>(kernels::normal(3, 0, i));
+        const auto list = kernels::pool_stats_grad_cpu();
+        const auto want = grouped(list.back(), x, values, stride, write),
+                   got = grouped(list.front(), x, values, stride, write);
+        for (size_t i = 0; i < want.size(); ++i)
+          ASSERT_NEAR(got[i], want[i], 1e-4) << stride << " " << odd << " " << i;
+      }
+}
+
 }  // namespace
 }  // namespace mixop::test

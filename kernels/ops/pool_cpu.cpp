@@ -1,4 +1,5 @@
-// Pooling on the CPU: what the entries are and how they start the tasks of pool_tasks.h and pool_3x3.h.
+// Pooling on the CPU: what the entries are and how they start the tasks of pool_tasks.h, pool_3x3.h and
+// pool_grad_3x3.h.
 #include "kernels/ops/pool.h"
 
 #include "kernels/ops/pool_ref.h"
@@ -7,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "kernels/ops/pool_cpu.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/ops/pool_3x3.h"
+#include "kernels/ops/pool_grad_3x3.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace mixop::kernels {
@@ -17,8 +18,8 @@ namespace {
 template <bool kMax>
 void RunForward(const Call& call) {
   const PoolPlan plan(call.attr<PoolAttrs>(), call.in[0].shape);
-  for_bands(call, plan, plan.height, plan.forward_floats(), 0, [&](int64_t image, Range band, float* scratch) {
-    ForwardBand<kMax>(plan, call.in[0], call.out[0], image, band, scratch, [](int64_t) {});
+  for_bands(call, plan, plan.height, plan.forward_floats(), [&](int64_t image, Range band, float* scratch) {
+    ForwardBand<kMax>(plan, {call.in[0]}, call.out[0], image, band, scratch, [](int64_t) {});
   });
 }
 void MaxForward(const Call& call) { RunForward<true>(call); }
@@ -26,15 +27,15 @@ void AvgForward(const Call& call) { RunForward<false>(call); }
 
 void MaxGrad(const Call& call) {
   const PoolPlan plan(call.attr<PoolAttrs>(), call.in[1].shape);
-  for_bands(call, plan, plan.v.size, plan.max_grad_floats(), 0, [&](int64_t image, Range band, float* scratch) {
-    MaxGradBand(plan, PlainGradient{plan, call.in[0]}, call.in[1], call.out[0], image, band, scratch);
+  for_bands(call, plan, plan.v.size, plan.max_grad_floats(), [&](int64_t image, Range band, float* scratch) {
+    MaxGradBand(plan, PlainGradient{plan, call.in[0]}, {call.in[1]}, call.out[0], image, band, scratch);
   });
 }
 
 void AvgGrad(const Call& call) {
   const auto& attrs = call.attr<AvgPoolGradAttrs>();
   const PoolPlan plan(attrs.pool, attrs.x);
-  for_bands(call, plan, plan.v.size, plan.avg_grad_floats(), 0, [&](int64_t image, Range band, float* scratch) {
+  for_bands(call, plan, plan.v.size, plan.avg_grad_floats(), [&](int64_t image, Range band, float* scratch) {
     AvgGradBand(plan, PlainGradient{plan, call.in[0]}, call.out[0], image, band, scratch);
   });
 }

@@ -12,6 +12,12 @@ namespace mixop::kernels {
 
 constexpr int kMaxKernel = 32;
 
+/// x, or scale x + shift with a constant each for every channel.
+struct PoolInput {
+  const View& x;
+  const float *scale = nullptr, *shift = nullptr;
+};
+
 /// Geometry of a call and the lines of floats that each thread works in.
 struct PoolPlan {
   /// The pixels of an input row that phase p holds: `count` of them from pixel `x` on, each h.stride apart,
@@ -24,7 +30,8 @@ struct PoolPlan {
   int64_t images, channels, height, width;  // output height and width
   int64_t reach;                            // largest shift of a tap, in pixels of a phase
   int64_t phase;                            // pixels of one phase of a padded line
-  int64_t row, line;                        // floats of an output row; of such a row with zeros at both ends
+  int64_t row, line, input;                 // floats of an output row; of such a row with zeros at both ends; of an
+                                            // input row
   std::array<int64_t, kMaxKernel> tap_phase{}, tap_shift{};  // where each horizontal tap lies
   std::array<Pixels, kMaxKernel> phases{};
 
@@ -34,6 +41,7 @@ struct PoolPlan {
     phase = std::max(width + reach, (h.size - 1 + h.pad) / h.stride + 1);
     row = round_up(width * channels);
     line = round_up((reach + phase) * channels);
+    input = round_up(h.size * channels);
     for (int64_t k = 0; k < h.kernel; ++k) {
       tap_phase[k] = k * h.dilation % h.stride;
       tap_shift[k] = k * h.dilation / h.stride;
@@ -62,8 +70,8 @@ struct PoolPlan {
     return std::clamp<int64_t>(32 / images, 1, std::max<int64_t>(rows / (4 * v.extent()), 1));
   }
 
-  int64_t forward_floats() const { return padded() + (v.extent() + 2) * row; }
-  int64_t max_grad_floats() const { return padded() + v.extent() * (row + 2 * line) + 2 * row + line; }
+  int64_t forward_floats() const { return padded() + (v.extent() + 2) * row + 3 * input; }
+  int64_t max_grad_floats() const { return padded() + v.extent() * (row + 2 * line) + 2 * row + line + 3 * input; }
   int64_t avg_grad_floats() const { return (v.extent() + 2) * row + 2 * line; }
 };
 
@@ -76,13 +84,12 @@ struct Lines {
   }
 };
 
-/// Calls f(image, band of rows, the thread's scratch) for every band of every image; `floats` a thread, the first
-/// `kept` of the workspace are not among them.
+/// Calls f(image, band of rows, the thread's scratch) for every band of every image; `floats` a thread.
 template <class F>
-void for_bands(const Call& call, const PoolPlan& plan, int64_t rows, int64_t floats, int64_t kept, const F& f) {
+void for_bands(const Call& call, const PoolPlan& plan, int64_t rows, int64_t floats, const F& f) {
   const int64_t bands = plan.bands(rows);
   parallel_for(*call.exec, plan.images * bands, [&](int64_t task, int thread) {
-    f(task / bands, part_of(rows, bands, task % bands), call.exec->scratch<float>() + kept + thread * floats);
+    f(task / bands, part_of(rows, bands, task % bands), call.exec->scratch<float>() + thread * floats);
   });
 }
 

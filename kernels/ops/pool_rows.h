@@ -49,6 +49,16 @@ void CopyPixels(const float* src, int64_t ldsrc, float* dst, int64_t lddst, int6
     });
 }
 
+/// dst = scale src + shift for n pixels, those of dst side by side.
+void ScalePixels(const float* src, int64_t ldsrc, const float* scale, const float* shift, float* dst,
+                 int64_t channels, int64_t n) {
+  for_vectors(channels, [=](auto io, int64_t c) HWY_ATTR {
+    const Vec32 factor = io.load(scale + c), constant = io.load(shift + c);
+    for (int64_t i = 0; i < n; ++i)
+      io.store(hn::MulAdd(factor, io.load(src + i * ldsrc + c), constant), dst + i * channels + c);
+  });
+}
+
 /// Is `value` to replace the maximum so far? A NaN always does, and is then replaced by another NaN only.
 HWY_INLINE hn::Mask<F32> Beats(Vec32 value, Vec32 best) { return hn::Or(hn::Gt(value, best), hn::IsNaN(value)); }
 

@@ -19,12 +19,15 @@ namespace mixop::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// Copies an input row into the padded line.
-void LoadLine(const PoolPlan& p, const float* x, int64_t ld, float* padded) {
+/// Copies an input row, counted over all images, into the padded line.
+void LoadLine(const PoolPlan& p, const PoolInput& in, int64_t row, float* padded) {
+  const int64_t ld = in.x.ld;
+  const float* x = in.x.as<float>() + row * p.h.size * ld;
   for (int64_t ph = 0; ph < p.h.stride; ++ph) {
     const PoolPlan::Pixels px = p.phases[ph];
-    CopyPixels(x + px.x * ld, p.h.stride * ld, padded + (ph * p.phase + px.at) * p.channels, p.channels, px.count,
-               p.channels);
+    float* to = padded + (ph * p.phase + px.at) * p.channels;
+    if (in.scale) ScalePixels(x + px.x * ld, p.h.stride * ld, in.scale, in.shift, to, p.channels, px.count);
+    else CopyPixels(x + px.x * ld, p.h.stride * ld, to, p.channels, px.count, p.channels);
   }
 }
 
@@ -47,7 +50,7 @@ void FillFactors(const PoolPlan& p, float* factors) {
 
 /// Pools the windows of rows `band` of y; ready(n) is called when the first n pixels of y are complete.
 template <bool kMax, class Ready>
-void ForwardTask(const PoolPlan& p, const View& x, const View& y, int64_t image, Range band, float* scratch,
+void ForwardTask(const PoolPlan& p, const PoolInput& x, const View& y, int64_t image, Range band, float* scratch,
                  const Ready& ready) {
   Lines lines{scratch};
   float* padded = lines.take(p.padded(), kMax ? -kInfinity : 0);
@@ -60,7 +63,7 @@ void ForwardTask(const PoolPlan& p, const View& x, const View& y, int64_t image,
   for (int64_t yo = band.begin; yo < band.end; ++yo) {
     const int64_t begin = p.v.begin(yo);
     for (made = std::max(made, begin); made < std::min(begin + extent, p.v.size); ++made) {
-      LoadLine(p, x.as<float>() + (image * p.v.size + made) * p.h.size * x.ld, x.ld, padded);
+      LoadLine(p, x, image * p.v.size + made, padded);
       float* row = ring + p.slot(made) * p.row;
       const int n = static_cast<int>(p.h.kernel);
       kMax ? MaxOf(taps, n, row, count) : SumOf(taps, n, row, count);
@@ -110,7 +113,7 @@ struct PlainGradient {
 };
 
 template <class Gradient>
-void MaxGradTask(const PoolPlan& p, const Gradient& gradient, const View& x, const Out& dx, int64_t image,
+void MaxGradTask(const PoolPlan& p, const Gradient& gradient, const PoolInput& x, const Out& dx, int64_t image,
                  Range band, float* scratch) {
   Lines lines{scratch};
   const int64_t count = p.width * p.channels, extent = p.v.extent(), lead = p.reach * p.channels;
@@ -148,7 +151,7 @@ void MaxGradTask(const PoolPlan& p, const Gradient& gradient, const View& x, con
     const int64_t begin = p.v.begin(yo);
     store_until(begin);
     for (made = std::max(made, begin); made < std::min(begin + extent, p.v.size); ++made) {
-      LoadLine(p, x.as<float>() + (image * p.v.size + made) * p.h.size * x.ld, x.ld, padded);
+      LoadLine(p, x, image * p.v.size + made, padded);
       const int64_t slot = p.slot(made);
       (kernel == 3 ? PickTapN<3> : PickTapN<0>)(taps, kernel, first, best + slot * p.row,
                                                 picks + slot * p.line + lead, count);
