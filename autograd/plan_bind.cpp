@@ -72,6 +72,7 @@ void Plan::Body::bind() {
   if (!device()) return;
   exec.stream = kernels::cuda::stream();
   exec.tickets = kernels::cuda::tickets();
+  exec.dependent = kernels::cuda::dependent_launches();
   bind_scalars();
 }
 

@@ -74,6 +74,7 @@ class Bench {
       operands_ = std::move(there);
       exec_.stream = cuda::stream();
       exec_.tickets = cuda::tickets();
+      exec_.dependent = cuda::dependent_launches();
     }
     for (size_t i = 0; i < operands.size(); ++i) operands[i]->data = operands_.data() + begin[i];
     call_ = {&exec_, in_, out_, info.call.attrs};

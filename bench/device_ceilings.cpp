@@ -33,6 +33,7 @@ Best fastest(std::span<const kernels::Impl> list, std::span<const kernels::View>
   kernels::Exec exec;
   exec.stream = cuda::stream();
   exec.tickets = cuda::tickets();
+  exec.dependent = cuda::dependent_launches();
   const kernels::Call call{&exec, in, {&out, 1}, attrs};
   Best best;
   cuda::Event start, stop;

@@ -183,6 +183,26 @@ TEST(Emulation, FindsDivergence) {
   run("double_it", double_it);  // an error leaves nothing behind
 }
 
+TEST(Emulation, FindsKernelsThatDoNotWait) {
+  DeviceFloats x(256);
+  const auto run = [&](const char* name, void (*kernel)(float*), bool dependent) {
+    Exec early;
+    early.dependent = dependent;
+    cuda::launch_dependent(early, name, kernel, 1, 64, 0, x.data);
+  };
+  run("double_after_wait", double_after_wait, true);
+  EXPECT_EQ(x.data[63], 126);
+  const std::string unsafe = " without having waited for the kernel ahead, which may still run";
+  EXPECT_SAYS("double_it", "returns" + unsafe, run("double_it", double_it, true));
+  EXPECT_SAYS("wait_in_branch", "returns" + unsafe, run("wait_in_branch", wait_in_branch, true));
+  EXPECT_SAYS("load_before_wait", "reads or writes device memory" + unsafe,
+              run("load_before_wait", load_before_wait, true));
+  for (auto* kernel : {double_after_wait, wait_in_branch, load_before_wait, double_it}) run("late", kernel, false);
+  Exec early;
+  early.dependent = true;  // launch() takes no notice
+  cuda::launch(early, "double_it", double_it, 1, 64, 0, x.data);
+}
+
 TEST(EmulationDeathTest, FindsAccessesOutsideBuffers) {
   DeviceFloats x(kPageFloats), y(kPageFloats);
   const auto run = [&](const char* name, auto kernel, int shift) {

@@ -18,9 +18,9 @@ void check_inputs(const Graph& g, const Node& n, int x, size_t count, size_t fro
   }
 }
 
-/// dy and x agree; the table, when there is one, has the element asked for.
-void check_gradient(const Graph& g, const Node& n) {
-  const Shape &dy = g.shape(n.inputs[0]), &x = g.shape(n.inputs[1]);
+/// dy, input `first`, and x behind it agree; the table, when there is one, has the element asked for.
+void check_gradient(const Graph& g, const Node& n, int first) {
+  const Shape &dy = g.shape(n.inputs[first]), &x = g.shape(n.inputs[first + 1]);
   MIXOP_CHECK(dy == x, n.op->name, ": dy ", dy, " must have the shape of x ", x);
   if (!attrs_of(n).scaled) return;
   const Shape& table = g.shape(n.inputs.back());
@@ -52,14 +52,22 @@ std::vector<TensorSpec> apply_shape(const Graph& g, const Node& n) {
   return {g.spec(n.inputs[0])};
 }
 std::vector<TensorSpec> reduce_shape(const Graph& g, const Node& n) {
-  check_inputs(g, n, 1, 4 + attrs_of(n).scaled, 2, 4);
-  check_gradient(g, n);
-  return {g.spec(n.inputs[2]), g.spec(n.inputs[2])};
+  const int count = attrs_of(n).count;
+  MIXOP_CHECK(count >= 1, "bn_reduce: it takes the sums of at least one norm, got ", count);
+  MIXOP_CHECK(count == 1 || !attrs_of(n).scaled, "bn_reduce: a table scales the gradient of one norm, got ", count);
+  std::vector<TensorSpec> out;
+  for (int i = 0; i < count; ++i) {
+    const size_t first = static_cast<size_t>(4 * i);
+    check_inputs(g, n, 4 * i + 1, static_cast<size_t>(4 * count + attrs_of(n).scaled), first + 2, first + 4);
+    check_gradient(g, n, 4 * i);
+    out.insert(out.end(), 2, g.spec(n.inputs[first + 2]));
+  }
+  return out;
 }
 std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
   const size_t vectors = 6 + attrs_of(n).affine;
   check_inputs(g, n, 1, vectors + attrs_of(n).scaled, 2, vectors);
-  check_gradient(g, n);
+  check_gradient(g, n, 0);
   return {g.spec(n.inputs[1])};
 }
 
@@ -86,7 +94,11 @@ double elements(const Graph& g, const Node& n, int x) {
 }
 double stats_flops(const Graph& g, const Node& n) { return 4 * elements(g, n, 0); }
 double apply_flops(const Graph& g, const Node& n) { return (attrs_of(n).affine ? 3 : 2) * elements(g, n, 0); }
-double reduce_flops(const Graph& g, const Node& n) { return 4 * elements(g, n, 1); }
+double reduce_flops(const Graph& g, const Node& n) {
+  double flops = 0;
+  for (int i = 0; i < attrs_of(n).count; ++i) flops += 4 * elements(g, n, 4 * i + 1);
+  return flops;
+}
 double grad_flops(const Graph& g, const Node& n) { return (attrs_of(n).training ? 5 : 1) * elements(g, n, 1); }
 }  // namespace
 

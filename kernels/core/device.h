@@ -41,6 +41,9 @@ size_t free_bytes();
 void* stream();
 /// Of Exec: kTickets counters on the device, all 0.
 unsigned* tickets();
+/// Of Exec: the device can start a kernel while the one ahead runs, the kernels of this build know how to wait for
+/// it, and MIXOP_DEPENDENT_LAUNCH is not 0.
+bool dependent_launches();
 
 /// Waits until everything on the stream is done. Throws what went wrong on the device.
 void synchronize();

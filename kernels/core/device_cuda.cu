@@ -1,5 +1,7 @@
 // The device layer on the CUDA runtime, which is linked statically.
+#include <cstdlib>
 #include <optional>
+#include <string_view>
 
 #include "kernels/core/cuda/launch.cuh"
 #include "kernels/core/device.h"
@@ -7,13 +9,15 @@
 namespace mixop::kernels::cuda {
 namespace {
 
-/// Writes a number: fails on a device for which this build has no code.
-__global__ void probe(int* out) { *out = 42; }
+/// Fails on a device for which this build has no code; writes whether the code there is can wait: that made for an
+/// older device cannot.
+__global__ void probe(bool* can_wait) { *can_wait = MIXOP_CAN_WAIT; }
 
 struct State {
   std::optional<DeviceInfo> device;
   cudaStream_t stream = nullptr;
   unsigned* tickets = nullptr;
+  bool dependent = false;
 };
 State& state() {
   static State& s = *new State;  // never destroyed: static objects may own buffers that are released later
@@ -65,11 +69,12 @@ void open_device(int index) {
   MIXOP_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
   Exec exec;
   exec.stream = stream;
-  int* out = nullptr;
+  bool *out = nullptr, can_wait = false;
   MIXOP_CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&out), sizeof *out));
   std::string trouble;
   try {
     launch(exec, "probe", probe, dim3(1), dim3(1), 0, out);
+    MIXOP_CUDA_CHECK(cudaMemcpyAsync(&can_wait, out, sizeof *out, cudaMemcpyDeviceToHost, stream));
     MIXOP_CUDA_CHECK(cudaStreamSynchronize(stream));
   } catch (const Error& e) {
     trouble = e.what();
@@ -86,7 +91,9 @@ void open_device(int index) {
   MIXOP_CUDA_CHECK(cudaMemsetAsync(tickets, 0, kTickets * sizeof *tickets, stream));
   if (state().stream) (void)cudaStreamDestroy(state().stream);
   if (state().tickets) (void)cudaFree(state().tickets);
-  state() = {info, stream, tickets};
+  const char* wanted = std::getenv("MIXOP_DEPENDENT_LAUNCH");
+  const bool dependent = info.major >= 9 && can_wait && (!wanted || std::string_view(wanted) != "0");
+  state() = {info, stream, tickets, dependent};
 }
 
 }  // namespace
@@ -139,6 +146,11 @@ void* stream() {
 unsigned* tickets() {
   selected();
   return state().tickets;
+}
+
+bool dependent_launches() {
+  selected();
+  return state().dependent;
 }
 
 void synchronize() { check_wait(cudaStreamSynchronize(static_cast<cudaStream_t>(stream()))); }

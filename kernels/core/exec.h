@@ -13,7 +13,8 @@ struct Exec {
   std::byte* workspace = nullptr;  ///< 64-byte aligned, as large as the Impl's workspace() asked for
   void* stream = nullptr;          ///< of a CUDA device: the cudaStream_t on which its kernels run
   unsigned* tickets = nullptr;     ///< on a CUDA device: kTickets counters, 0 between kernels (cuda/tickets.cuh)
-  bool tf32 = false;               ///< matrix products of float32 may round their factors to TF32
+  bool dependent = false;  ///< on a CUDA device: kernels may start before the one ahead is done (cuda/launch.cuh)
+  bool tf32 = false;       ///< matrix products of float32 may round their factors to TF32
 
   template <class T>
   T* scratch(int64_t offset_bytes = 0) const {

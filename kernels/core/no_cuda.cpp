@@ -20,6 +20,7 @@ const DeviceInfo& selected() { absent(); }
 size_t free_bytes() { absent(); }
 void* stream() { absent(); }
 unsigned* tickets() { absent(); }
+bool dependent_launches() { absent(); }
 void synchronize() { absent(); }
 void upload(void*, const void*, size_t) { absent(); }
 void download(void*, const void*, size_t) { absent(); }

@@ -19,6 +19,7 @@ struct Images {
 // y(y,x,c) = table[c][pixels(index, y + dy, (flip ? W-1-x : x) + dx, c)], 0 where erased. A row of blocks owns an
 // image at a time, a thread an element of it.
 __global__ void __launch_bounds__(kBlock) augment_images(Images m) {
+  cuda::wait_for_earlier();
   const int elements = m.height * m.width * m.channels;
   const int at = static_cast<int>(blockIdx.x) * kBlock + static_cast<int>(threadIdx.x);
   if (at >= elements) return;
@@ -54,7 +55,7 @@ void run_augment(const Call& call) {
                  .channels = static_cast<int>(y.shape[3])};
   const dim3 grid(static_cast<unsigned>(cuda::ceil_div(m.height * m.width * m.channels, kBlock)),
                   static_cast<unsigned>(m.batch < kMostImages ? m.batch : kMostImages));
-  cuda::launch(*call.exec, "augment_images", augment_images, grid, kBlock, 0, m);
+  cuda::launch_dependent(*call.exec, "augment_images", augment_images, grid, kBlock, 0, m);
 }
 
 constexpr Impl kAugment[] = {{"elements", all_float32, run_augment}};

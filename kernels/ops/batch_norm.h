@@ -5,7 +5,8 @@
 //              same x that each keep running statistics of their own are one call with several pairs
 //   bn_rstd    var -> rstd
 //   bn_apply   x, mean, rstd [, gamma, beta] -> y = (x - mean) * (rstd * gamma) + beta
-//   bn_reduce  dy, x, mean, rstd [, table] -> s1 = sum dy, s2 = sum dy * zhat, with zhat = (x - mean) * rstd
+//   bn_reduce  (dy, x, mean, rstd) times count [, table] -> (s1 = sum dy, s2 = sum dy * zhat) times count, with
+//              zhat = (x - mean) * rstd; norms of any shapes one after the other, a table with count 1 only
 //   bn_grad    dy, x, mean, rstd, s1, s2 [, gamma] [, table] -> dx (accumulates)
 //              training: gamma * rstd * (dy - s1 / M - zhat * s2 / M); else gamma * rstd * dy
 #pragma once

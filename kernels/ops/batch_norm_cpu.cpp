@@ -40,6 +40,8 @@ bool dense(const View& v) { return v.ld == v.last(); }
 
 /// Partials of a reduction: for each task two rows of doubles.
 size_t partials_bytes(const Call& call) { return moments_bytes(call.in[0].last()); }
+/// Of bn_reduce: partials and the means of one row. Norms run one after the other in the memory of the largest.
+size_t sums_bytes(const View& x) { return moments_bytes(x.last()) + widest_row(x.last()) * sizeof(float); }
 size_t constants_bytes(const Call& call, int rows) { return rows * widest_row(call.in[0].last()) * sizeof(float); }
 }  // namespace
 }  // namespace mixop::kernels
@@ -89,14 +91,14 @@ void AddProducts(const float* dy, int64_t lddy, const float* x, int64_t ldx, int
   });
 }
 
-void ReduceRun(const Call& call) {
-  const View &dy = call.in[0], &x = call.in[1];
+void ReduceNorm(const Call& call, const View* in, const View& s1_out, const View& s2_out) {
+  const View &dy = in[0], &x = in[1];
   const int64_t channels = x.last();
   const Cut cut(x, dense(x) && dense(dy), kLanes, kMaxPartials);
   double* partials = call.exec->scratch<double>();
   const int64_t stride = 2 * widest_row(channels);
-  float* mean = call.exec->scratch<float>(static_cast<int64_t>(partials_bytes(call)));
-  for (int64_t i = 0; i < cut.width(); ++i) mean[i] = call.in[2].as<float>()[i % channels];
+  float* mean = call.exec->scratch<float>(static_cast<int64_t>(moments_bytes(channels)));
+  for (int64_t i = 0; i < cut.width(); ++i) mean[i] = in[2].as<float>()[i % channels];
   parallel_for(*call.exec, cut.tasks, [&](int64_t task, int) HWY_ATTR {
     double *s1 = partials + task * stride, *s2 = s1 + stride / 2;
     std::fill(s1, s1 + stride, 0.0);
@@ -119,9 +121,14 @@ void ReduceRun(const Call& call) {
       s1 += partials[t * stride + c];
       s2 += partials[t * stride + stride / 2 + c];
     }
-    call.out[0].as<float>()[c] = static_cast<float>(w * s1);
-    call.out[1].as<float>()[c] = static_cast<float>(w * s2 * call.in[3].as<float>()[c]);
+    s1_out.as<float>()[c] = static_cast<float>(w * s1);
+    s2_out.as<float>()[c] = static_cast<float>(w * s2 * in[3].as<float>()[c]);
   }
+}
+
+void ReduceRun(const Call& call) {
+  for (int n = 0; n < call.attr<BatchNormAttrs>().count; ++n)
+    ReduceNorm(call, call.in.data() + 4 * n, call.out[2 * n], call.out[2 * n + 1]);
 }
 
 void ApplyRun(const Call& call) {
@@ -215,7 +222,11 @@ void apply(const Call& call) { HWY_DYNAMIC_DISPATCH(ApplyRun)(call); }
 void reduce(const Call& call) { HWY_DYNAMIC_DISPATCH(ReduceRun)(call); }
 void grad(const Call& call) { HWY_DYNAMIC_DISPATCH(GradRun)(call); }
 
-size_t reduce_bytes(const Call& call) { return partials_bytes(call) + constants_bytes(call, 1); }
+size_t reduce_bytes(const Call& call) {
+  size_t most = 0;
+  for (int n = 0; n < call.attr<BatchNormAttrs>().count; ++n) most = std::max(most, sums_bytes(call.in[4 * n + 1]));
+  return most;
+}
 size_t apply_bytes(const Call& call) { return constants_bytes(call, 3); }
 size_t grad_bytes(const Call& call) { return constants_bytes(call, 4); }
 

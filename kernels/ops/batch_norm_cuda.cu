@@ -1,8 +1,9 @@
 // Batch normalisation on CUDA: a thread owns channels, whose constants or sums stay in registers. Reductions leave
-// one partial sum a block and channel, which a second kernel adds in a fixed order.
+// one partial sum a block and channel; the block that comes last adds them in a fixed order.
 #include "kernels/ops/batch_norm.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/core/cuda/channel_sums.cuh"
 #include "kernels/core/cuda/columns.cuh"
@@ -13,14 +14,17 @@ using namespace cuda;
 
 constexpr int kTile = 4;     // elementwise: rows that a thread has under way
 constexpr int kSumTile = 8;  // reductions: numbers that are added in float32 before they go to a double
-constexpr int64_t kMostBlocks = 4096, kMostPartials = 512;
+constexpr int kRstdThreads = 128;
+constexpr int64_t kMostBlocks = 4096, kMostPartials = 256;
 
-/// sum (x - k), sum (x - k)^2 with k = row 0: a thread owns some rows of its channels, kSumTile at a time. Within a
-/// tile deviations are taken from the tile's own mean, tiles are added in double. As k is one of the numbers,
-/// (k - mean)^2 <= M var, so the variance that follows loses at most log2(M) of a double's 53 bits.
+/// Statistics of the sums sum (x - k), sum (x - k)^2 with k = row 0: a thread owns some rows of its channels,
+/// kSumTile at a time. Within a tile deviations are taken from the tile's own mean, tiles are added in double. As k
+/// is one of the numbers, (k - mean)^2 <= M var, so the variance that follows loses at most log2(M) of a double's
+/// 53 bits.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    bn_stats_partial(Columns k, const float* __restrict__ x, int64_t ld, double* __restrict__ partials) {
+    bn_stats_columns(Columns k, const float* x, int64_t ld, ColumnSums to, StatsOut out, RunningPairs running) {
+  wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   double sums[2][kWidth] = {};
   if (at.row < at.end) {
@@ -31,23 +35,49 @@ __global__ void __launch_bounds__(kColumnThreads)
       add_moments(v, n, origin, sums);
     }
   }
-  store_partials(k, sums, partials);
+  merge_columns(k, to, blockIdx, sums,
+                [&](int c, auto sum, int i) { out.write(c, x[c], sum[i], sum[i + 1], running); });
 }
 
-/// sum dy, sum dy * (x - mean): a thread owns some rows of its channels.
+/// One norm of bn_reduce; its blocks begin at first_block.
+struct ReduceNorm {
+  Columns k;
+  unsigned first_block;
+  const float *dy, *x;
+  int64_t lddy, ldx;
+  const float *mean, *rstd;
+  float *s1, *s2;
+  ColumnSums to;
+};
+
+/// Of one launch.
+constexpr size_t kMostNorms = 24;
+struct ReduceNorms {
+  int count = 0;
+  std::array<ReduceNorm, kMostNorms> norm;
+};
+static_assert(sizeof(ReduceNorms) < 3584);
+
+/// s1 = scale * sum dy, s2 = scale * rstd * sum dy (x - mean): a block works for one norm, a thread owns some rows
+/// of its channels.
 template <int kWidth>
-__global__ void __launch_bounds__(kColumnThreads)
-    bn_reduce_partial(Columns k, const float* __restrict__ dy, int64_t lddy, const float* __restrict__ x,
-                      int64_t ldx, const float* __restrict__ mean, double* __restrict__ partials) {
-  const ColumnPlace<kWidth> at(k);
+__global__ void __launch_bounds__(kColumnThreads) bn_reduce_columns(ReduceNorms norms, const float* scale) {
+  wait_for_earlier();
+  int n = 0;
+  while (n + 1 < norms.count && blockIdx.x >= norms.norm[n + 1].first_block) ++n;
+  const ReduceNorm& norm = norms.norm[n];
+  const Columns k = norm.k;
+  const unsigned b = blockIdx.x - norm.first_block;
+  const uint3 block = {b % k.grid.x, b / k.grid.x, 0};
+  const ColumnPlace<kWidth> at(k, block);
   double sums[2][kWidth] = {};
   if (at.row < at.end) {
     Pack<kWidth> centre;
-    for (int j = 0; j < kWidth; ++j) centre[j] = mean[at.c + j];
+    for (int j = 0; j < kWidth; ++j) centre[j] = norm.mean[at.c + j];
     for (int64_t row = at.row; row < at.end; row += kTile * at.step) {
       Pack<kWidth> g[kTile], v[kTile];
-      load_tile(at, row, dy, lddy, g);
-      load_tile(at, row, x, ldx, v);
+      load_tile(at, row, norm.dy, norm.lddy, g);
+      load_tile(at, row, norm.x, norm.ldx, v);
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) {
         float s1 = 0, s2 = 0;
@@ -61,28 +91,19 @@ __global__ void __launch_bounds__(kColumnThreads)
       }
     }
   }
-  store_partials(k, sums, partials);
-}
-
-/// s1 = scale * S1, s2 = scale * rstd * S2 of the sums above: a warp owns a channel.
-__global__ void __launch_bounds__(kMergeThreads)
-    bn_reduce_merge(const double* __restrict__ partials, int blocks, int channels, const float* __restrict__ rstd,
-                    const float* __restrict__ scale, float* __restrict__ s1, float* __restrict__ s2) {
-  const int c = merged_channel();
-  if (c >= channels) return;
-  const Merged sums(partials, c, blocks);
-  if (threadIdx.x % kWarp != 0) return;
-  const double w = scale ? *scale : 1.0f;
-  s1[c] = static_cast<float>(w * sums.first);
-  s2[c] = static_cast<float>(w * sums.second * rstd[c]);
+  merge_columns(k, norm.to, block, sums, [&](int c, auto sum, int i) {
+    const double w = scale ? *scale : 1.0f, s1 = sum[i], s2 = sum[i + 1];
+    norm.s1[c] = static_cast<float>(w * s1);
+    norm.s2[c] = static_cast<float>(w * s2 * norm.rstd[c]);
+  });
 }
 
 /// y = (x - mean) * (rstd * gamma) + beta: a thread owns some rows of its channels.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    bn_apply(Columns k, const float* __restrict__ x, int64_t ldx, const float* __restrict__ mean,
-             const float* __restrict__ rstd, const float* __restrict__ gamma, const float* __restrict__ beta,
-             float* __restrict__ y, int64_t ldy) {
+    bn_apply(Columns k, const float* x, int64_t ldx, const float* mean, const float* rstd, const float* gamma,
+             const float* beta, float* y, int64_t ldy) {
+  wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   if (at.row >= at.end) return;
   Pack<kWidth> centre, factor, shift;
@@ -113,8 +134,9 @@ struct GradVectors {
 /// rows of its channels and folds what is constant in a channel.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    bn_grad(Columns k, const float* __restrict__ dy, int64_t lddy, const float* __restrict__ x, int64_t ldx,
-            GradVectors vectors, bool training, bool add, float* __restrict__ dx, int64_t lddx) {
+    bn_grad(Columns k, const float* dy, int64_t lddy, const float* x, int64_t ldx, GradVectors vectors,
+            bool training, bool add, float* dx, int64_t lddx) {
+  wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   if (at.row >= at.end) return;
   const float w = vectors.scale ? *vectors.scale : 1.0f, rows = static_cast<float>(k.rows);
@@ -147,7 +169,8 @@ __global__ void __launch_bounds__(kColumnThreads)
 }
 
 /// rstd = 1 / sqrt(var + eps): a thread owns a channel.
-__global__ void bn_rstd(const float* __restrict__ var, int channels, double eps, float* __restrict__ rstd) {
+__global__ void bn_rstd(const float* var, int channels, double eps, float* rstd) {
+  wait_for_earlier();
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (c < channels) rstd[c] = static_cast<float>(1 / sqrt(var[c] + eps));
 }
@@ -155,11 +178,20 @@ __global__ void bn_rstd(const float* __restrict__ var, int channels, double eps,
 Columns sum_columns(const View& x, int width) { return {x.rows(), x.last(), width, kSumTile, kMostPartials}; }
 Columns columns(const View& x, int width) { return {x.rows(), x.last(), width, kTile, kMostBlocks}; }
 
-/// Enough for either width: whether rows are aligned shows only when the call is bound to memory.
-size_t partials_bytes(const Call& call) {
-  const View& x = call.in[0];
-  const unsigned blocks = std::max(sum_columns(x, 4).grid.x, sum_columns(x, 1).grid.x);
-  return size_t{2} * sizeof(double) * blocks * static_cast<size_t>(x.last());
+/// Of the sums over all rows of x. Enough for either width: whether rows are aligned shows only when the call is
+/// bound to memory.
+size_t sums_bytes(const View& x) {
+  const auto doubles = [&](int width) {
+    const Columns k = sum_columns(x, width);
+    return ColumnSums(k, width, 2, nullptr, nullptr).doubles(k);
+  };
+  return sizeof(double) * static_cast<size_t>(std::max(doubles(4), doubles(1)));
+}
+size_t stats_bytes(const Call& call) { return sums_bytes(call.in[0]); }
+size_t reduce_bytes(const Call& call) {
+  size_t bytes = 0;
+  for (int n = 0; n < call.attr<BatchNormAttrs>().count; ++n) bytes += sums_bytes(call.in[4 * n + 1]);
+  return bytes;
 }
 
 /// The element of the table that multiplies the gradient, or null.
@@ -172,27 +204,50 @@ void stats(const Call& call) {
   const View& x = call.in[0];
   const auto& a = call.attr<BatchNormAttrs>();
   const RunningPairs running(a, call.in.data() + 1, x.rows());
-  double* partials = call.exec->scratch<double>();
   with_width(aligned4(x), [&]<int kWidth>() {
     const Columns k = sum_columns(x, kWidth);
-    launch(*call.exec, "bn_stats_partial", bn_stats_partial<kWidth>, k.grid, kColumnThreads, 0, k, x.as<float>(),
-           x.ld, partials);
-    launch(*call.exec, "bn_stats_merge", bn_stats_merge, merge_grid(k.channels), kMergeThreads, 0, partials,
-           x.as<float>(), k.grid.x, k.channels, x.rows(), a.eps, running, call.out[0].as<float>(),
-           call.out[1].as<float>(), call.out[2].as<float>());
+    ColumnSums to(k, kWidth, 2, call.exec->scratch<double>(), nullptr);
+    to.tickets = tickets_for(*call.exec, to.all_tickets(k));
+    const StatsOut out{call.out[0].as<float>(), call.out[1].as<float>(), call.out[2].as<float>(),
+                       static_cast<double>(x.rows()), a.eps};
+    launch_dependent(*call.exec, "bn_stats_columns", bn_stats_columns<kWidth>, k.grid, kColumnThreads, 0, k,
+                     x.as<float>(), x.ld, to, out, running);
   });
 }
 
 void reduce(const Call& call) {
-  const View &dy = call.in[0], &x = call.in[1];
-  double* partials = call.exec->scratch<double>();
-  with_width(aligned4(dy) && aligned4(x), [&]<int kWidth>() {
-    const Columns k = sum_columns(x, kWidth);
-    launch(*call.exec, "bn_reduce_partial", bn_reduce_partial<kWidth>, k.grid, kColumnThreads, 0, k, dy.as<float>(),
-           dy.ld, x.as<float>(), x.ld, call.in[2].as<float>(), partials);
-    launch(*call.exec, "bn_reduce_merge", bn_reduce_merge, merge_grid(k.channels), kMergeThreads, 0, partials,
-           k.grid.x, k.channels, call.in[3].as<float>(), scale_of(call), call.out[0].as<float>(),
-           call.out[1].as<float>());
+  const auto norms_n = static_cast<size_t>(call.attr<BatchNormAttrs>().count);
+  bool aligned = true;
+  for (size_t n = 0; n < norms_n; ++n)
+    aligned = aligned && aligned4(call.in[4 * n]) && aligned4(call.in[4 * n + 1]);
+  with_width(aligned, [&]<int kWidth>() {
+    for (size_t n = 0; n < norms_n;) {
+      ReduceNorms norms;
+      unsigned blocks = 0;
+      int64_t doubles = 0, tickets = 0;
+      for (; n < norms_n && norms.count < static_cast<int>(kMostNorms); ++n) {
+        const View &dy = call.in[4 * n], &x = call.in[4 * n + 1];
+        const Columns k = sum_columns(x, kWidth);
+        const ColumnSums to(k, kWidth, 2, call.exec->scratch<double>() + doubles, call.exec->tickets + tickets);
+        norms.norm[static_cast<size_t>(norms.count++)] = {k,
+                                                          blocks,
+                                                          dy.as<float>(),
+                                                          x.as<float>(),
+                                                          dy.ld,
+                                                          x.ld,
+                                                          call.in[4 * n + 2].as<float>(),
+                                                          call.in[4 * n + 3].as<float>(),
+                                                          call.out[2 * n].as<float>(),
+                                                          call.out[2 * n + 1].as<float>(),
+                                                          to};
+        blocks += k.grid.x * k.grid.y;
+        doubles += to.doubles(k);
+        tickets += to.all_tickets(k);
+      }
+      (void)tickets_for(*call.exec, tickets);
+      launch_dependent(*call.exec, "bn_reduce_columns", bn_reduce_columns<kWidth>, dim3(blocks), kColumnThreads, 0,
+                       norms, scale_of(call));
+    }
   });
 }
 
@@ -202,8 +257,8 @@ void apply(const Call& call) {
   const float *gamma = affine ? call.in[3].as<float>() : nullptr, *beta = affine ? call.in[4].as<float>() : nullptr;
   with_width(aligned4(x) && aligned4(y), [&]<int kWidth>() {
     const Columns k = columns(x, kWidth);
-    launch(*call.exec, "bn_apply", bn_apply<kWidth>, k.grid, kColumnThreads, 0, k, x.as<float>(), x.ld,
-           call.in[1].as<float>(), call.in[2].as<float>(), gamma, beta, y.as<float>(), y.ld);
+    launch_dependent(*call.exec, "bn_apply", bn_apply<kWidth>, k.grid, kColumnThreads, 0, k, x.as<float>(), x.ld,
+                     call.in[1].as<float>(), call.in[2].as<float>(), gamma, beta, y.as<float>(), y.ld);
   });
 }
 
@@ -219,21 +274,21 @@ void grad(const Call& call) {
                             scale_of(call)};
   with_width(aligned4(dy) && aligned4(x) && aligned4(dx), [&]<int kWidth>() {
     const Columns k = columns(x, kWidth);
-    launch(*call.exec, "bn_grad", bn_grad<kWidth>, k.grid, kColumnThreads, 0, k, dy.as<float>(), dy.ld,
-           x.as<float>(), x.ld, vectors, a.training, dx.write == Write::kAdd, dx.as<float>(), dx.ld);
+    launch_dependent(*call.exec, "bn_grad", bn_grad<kWidth>, k.grid, kColumnThreads, 0, k, dy.as<float>(), dy.ld,
+                     x.as<float>(), x.ld, vectors, a.training, dx.write == Write::kAdd, dx.as<float>(), dx.ld);
   });
 }
 
 void rstd(const Call& call) {
   const View& var = call.in[0];
-  launch(*call.exec, "bn_rstd", bn_rstd, grid_for(var.last(), kMergeThreads), kMergeThreads, 0, var.as<float>(),
-         var.last(), call.attr<BatchNormAttrs>().eps, call.out[0].as<float>());
+  launch_dependent(*call.exec, "bn_rstd", bn_rstd, grid_for(var.last(), kRstdThreads), kRstdThreads, 0,
+                   var.as<float>(), var.last(), call.attr<BatchNormAttrs>().eps, call.out[0].as<float>());
 }
 
-constexpr Impl kStats[] = {{"columns", all_float32, stats, partials_bytes}};
+constexpr Impl kStats[] = {{"columns", all_float32, stats, stats_bytes}};
 constexpr Impl kRstd[] = {{"plain", all_float32, rstd}};
 constexpr Impl kApply[] = {{"columns", all_float32, apply}};
-constexpr Impl kReduce[] = {{"columns", all_float32, reduce, partials_bytes}};
+constexpr Impl kReduce[] = {{"columns", all_float32, reduce, reduce_bytes}};
 constexpr Impl kGrad[] = {{"columns", all_float32, grad}};
 }  // namespace
 

@@ -27,18 +27,21 @@ void bn_apply_ref(const Call& call) {
 
 template <class T>
 void bn_reduce_ref(const Call& call) {
-  const View &dy = call.in[0], &x = call.in[1];
-  const T *mean = call.in[2].as<T>(), *rstd = call.in[3].as<T>();
   const double w = gradient_scale<T>(call);
-  for (int64_t c = 0; c < x.last(); ++c) {
-    double s1 = 0, s2 = 0;
-    for (int64_t r = 0; r < x.rows(); ++r) {
-      const double g = dy.as<T>()[r * dy.ld + c];
-      s1 += g;
-      s2 += g * (static_cast<double>(x.as<T>()[r * x.ld + c]) - mean[c]);
+  for (int n = 0; n < call.attr<BatchNormAttrs>().count; ++n) {
+    const View* const in = call.in.data() + 4 * n;
+    const View &dy = in[0], &x = in[1];
+    const T *mean = in[2].as<T>(), *rstd = in[3].as<T>();
+    for (int64_t c = 0; c < x.last(); ++c) {
+      double s1 = 0, s2 = 0;
+      for (int64_t r = 0; r < x.rows(); ++r) {
+        const double g = dy.as<T>()[r * dy.ld + c];
+        s1 += g;
+        s2 += g * (static_cast<double>(x.as<T>()[r * x.ld + c]) - mean[c]);
+      }
+      call.out[2 * n].as<T>()[c] = static_cast<T>(w * s1);
+      call.out[2 * n + 1].as<T>()[c] = static_cast<T>(w * s2 * rstd[c]);
     }
-    call.out[0].as<T>()[c] = static_cast<T>(w * s1);
-    call.out[1].as<T>()[c] = static_cast<T>(w * s2 * rstd[c]);
   }
 }
 

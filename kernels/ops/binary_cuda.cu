@@ -15,6 +15,7 @@ __device__ __forceinline__ float apply(float a, float b) {
 /// y (+)= a op b, where a row stride of 0 repeats a vector; a thread owns kLanes columns of some rows.
 template <Binary kKind, int kLanes>
 __global__ void binary_rows(Rows a, Rows b, Rows y, Extent e, bool add) {
+  wait_for_earlier();
   for_elements<kLanes>(e, [&](int64_t r, int64_t c) {
     Lanes<kLanes> v = load_lanes<kLanes>(a.data + r * a.ld + c);
     const Lanes<kLanes> w = load_lanes<kLanes>(b.data + r * b.ld + c);
@@ -34,6 +35,7 @@ struct Repeated {
 /// y (+)= a op b under any broadcasting; a thread owns one column of some rows.
 template <Binary kKind>
 __global__ void binary_broadcast(Repeated a, Repeated b, Rows y, Extent e, bool add) {
+  wait_for_earlier();
   for (int64_t r = first_row(); r < e.rows; r += row_step()) {
     const float *ar = a.data + a.outer.offset(r), *br = b.data + b.outer.offset(r);
     for (int64_t c = first_column<1>(); c < e.last; c += column_step<1>()) {
@@ -77,8 +79,8 @@ void run_rows(const Call& call) {
   with_binary(call, [&]<Binary kKind>() {
     with_lanes(all_aligned4(e, {a, b, y}), [&]<int kLanes>() {
       const auto [grid, block] = rows_grid(e, kLanes, same ? 1 : 4);
-      launch(*call.exec, "binary_rows", binary_rows<kKind, kLanes>, grid, block, 0, a, b, y, e,
-             out.write == Write::kAdd);
+      launch_dependent(*call.exec, "binary_rows", binary_rows<kKind, kLanes>, grid, block, 0, a, b, y, e,
+                       out.write == Write::kAdd);
     });
   });
 }
@@ -108,8 +110,9 @@ void run_broadcast(const Call& call) {
   const Extent e = {out.rows(), out.last()};
   const auto [grid, block] = rows_grid(e, 1);
   with_binary(call, [&, grid = grid, block = block]<Binary kKind>() {
-    launch(*call.exec, "binary_broadcast", binary_broadcast<kKind>, grid, block, 0, repeated(call.in[0], out),
-           repeated(call.in[1], out), Rows{out.as<float>(), out.ld}, e, out.write == Write::kAdd);
+    launch_dependent(*call.exec, "binary_broadcast", binary_broadcast<kKind>, grid, block, 0,
+                     repeated(call.in[0], out), repeated(call.in[1], out), Rows{out.as<float>(), out.ld}, e,
+                     out.write == Write::kAdd);
   });
 }
 

@@ -38,6 +38,7 @@ struct Copy {
 // to (+)= from. A thread owns kWidth neighbouring elements of the part at a time.
 template <int kWidth, bool kIntoWhole, bool kAdd>
 __global__ void copy_part(Copy m) {
+  cuda::wait_for_earlier();
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
     const int64_t r = i / columns, c = (i - r * columns) * kWidth;
@@ -53,6 +54,7 @@ __global__ void copy_part(Copy m) {
 // those of dx, part_last that of dy.
 template <int kWidth>
 __global__ void spread_part(Copy m, int64_t part_last) {
+  cuda::wait_for_earlier();
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
     const int64_t r = i / columns, c = (i - r * columns) * kWidth;
@@ -76,9 +78,9 @@ dim3 grid_of(const Copy& m, int width) { return cuda::grid_for(m.rows * m.last /
 template <bool kIntoWhole, bool kAdd>
 void launch_copy(const Call& call, const Copy& m) {
   if (aligned(m, m.last)) {
-    cuda::launch(*call.exec, "copy_part", copy_part<4, kIntoWhole, kAdd>, grid_of(m, 4), kBlock, 0, m);
+    cuda::launch_dependent(*call.exec, "copy_part", copy_part<4, kIntoWhole, kAdd>, grid_of(m, 4), kBlock, 0, m);
   } else {
-    cuda::launch(*call.exec, "copy_part", copy_part<1, kIntoWhole, kAdd>, grid_of(m, 1), kBlock, 0, m);
+    cuda::launch_dependent(*call.exec, "copy_part", copy_part<1, kIntoWhole, kAdd>, grid_of(m, 1), kBlock, 0, m);
   }
 }
 
@@ -118,9 +120,9 @@ void run_slice_grad(const Call& call) {
   m.rows = dx.rows();
   m.last = dx.last();
   if (aligned(m, dy.last())) {
-    cuda::launch(*call.exec, "spread_part", spread_part<4>, grid_of(m, 4), kBlock, 0, m, dy.last());
+    cuda::launch_dependent(*call.exec, "spread_part", spread_part<4>, grid_of(m, 4), kBlock, 0, m, dy.last());
   } else {
-    cuda::launch(*call.exec, "spread_part", spread_part<1>, grid_of(m, 1), kBlock, 0, m, dy.last());
+    cuda::launch_dependent(*call.exec, "spread_part", spread_part<1>, grid_of(m, 1), kBlock, 0, m, dy.last());
   }
 }
 

@@ -71,6 +71,7 @@ __device__ __forceinline__ void write_row(const DepthwiseOutput& out, TilePlace 
 /// of cells and 4 channels.
 template <class Tile>
 __global__ void __launch_bounds__(Tile::kThreads) depthwise_stencil(const StencilArgs a) {
+  cuda::wait_for_earlier();
   using Window = typename Tile::Window;
   constexpr int kPhases = Window::kPhases, kTaps = Tile::kTaps;
   constexpr int kFilter = kTaps * kGroup, kPart = cuda::ceil_div(kFilter, Tile::kThreads);  // of one thread
@@ -221,8 +222,8 @@ struct Stencil {
                               .tiles = tiles,
                               .groups = groups};
     const auto blocks = static_cast<unsigned>(out.shape[0] * tiles.rows * tiles.columns * groups);
-    cuda::launch(*call.exec, "depthwise_stencil", depthwise_stencil<Tile>, dim3(blocks), dim3(Tile::kThreads), 0,
-                 args);
+    cuda::launch_dependent(*call.exec, "depthwise_stencil", depthwise_stencil<Tile>, dim3(blocks),
+                           dim3(Tile::kThreads), 0, args);
   }
 
   void run_plain() const {
@@ -241,8 +242,8 @@ struct Stencil {
                             .mask_ld = mask_ld(),
                             .load = loader()};
     constexpr int kThreads = 256;
-    cuda::launch(*call.exec, "depthwise_plain", dgrad ? depthwise_plain<true> : depthwise_plain<false>,
-                 cuda::grid_for(args.elements, kThreads), dim3(kThreads), 0, args);
+    cuda::launch_dependent(*call.exec, "depthwise_plain", dgrad ? depthwise_plain<true> : depthwise_plain<false>,
+                           cuda::grid_for(args.elements, kThreads), dim3(kThreads), 0, args);
   }
 };
 

@@ -49,6 +49,7 @@ struct PlainArgs {
 /// t(mask) <= 0. A thread owns elements.
 template <bool kGradient>
 __global__ void depthwise_plain(const PlainArgs a) {
+  cuda::wait_for_earlier();
   const int64_t height = kGradient ? a.h.x : a.h.y, width = kGradient ? a.w.x : a.w.y;
   const int64_t in_height = kGradient ? a.h.y : a.h.x, in_width = kGradient ? a.w.y : a.w.x;
   const int64_t first = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;

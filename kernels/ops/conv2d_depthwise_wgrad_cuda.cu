@@ -1,13 +1,36 @@
-// Weight gradients of depthwise convolutions. Blocks sum over tiles into one partial each; a second kernel adds the
-// partials in their order.
+// Weight gradients of depthwise convolutions. Blocks sum over tiles into one partial each; the block that comes
+// last adds the partials in their order.
 #include <algorithm>
 
+#include "kernels/core/cuda/merge.cuh"
 #include "kernels/ops/conv2d_depthwise_plain.cuh"
 #include "kernels/ops/conv2d_depthwise_tile.cuh"
 #include "kernels/ops/conv2d_impls_cuda.h"
 
 namespace mixop::kernels {
 namespace {
+
+/// Blocks of the same elements of dw leave their sums as parts [blockIdx.y][blockIdx.x][element] and merge them.
+struct WgradMerge {
+  cuda::MergeTree tree;
+  float* partials;
+  unsigned* tickets;
+  float* dw;
+  bool add;
+
+  /// put(i) is where element i of these lies in dw, null beyond.
+  template <int kThreads, class Put>
+  __device__ __forceinline__ void run(int size, Put&& put) const {
+    cuda::merge_parts<kThreads>(tree, cuda::Addition(), static_cast<int>(blockIdx.x), own(0, size), size, size,
+                                tickets + blockIdx.y * tree.tickets(), [&](int i, double sum) {
+                                  float* const to = put(i);
+                                  if (to) *to = static_cast<float>(add ? *to + sum : sum);
+                                });
+  }
+  __device__ __forceinline__ float* own(int64_t part, int size) const {
+    return partials + (static_cast<int64_t>(blockIdx.y) * tree.parts + part) * size;
+  }
+};
 
 struct WgradArgs {
   DepthwiseInput x;
@@ -16,7 +39,7 @@ struct WgradArgs {
   int height, width;  ///< of dy
   int64_t count;      ///< tiles in all
   TileGrid tiles;
-  float* partials;  ///< [part][tap][channel]
+  WgradMerge merge;
 };
 
 __device__ __forceinline__ float2 read2(const float* p) {
@@ -27,10 +50,12 @@ __device__ __forceinline__ float2 fma2(float2 a, float2 b, float2 c) {
   return make_float2(fmaf(b.x, c.x, a.x), fmaf(b.y, c.y, a.y));
 }
 
-/// partial[part][r, s, c] = sum over the cells of every parts-th tile of dy[cell, c] t(x)[window element (r, s),
-/// c]. A thread owns a strip of cells, 2 channels and all taps; its dy stays in registers, as nobody else reads it.
+/// dw[r, s, c] = the sum over parts of what each gives over the cells of every parts-th tile, dy[cell, c]
+/// t(x)[window element (r, s), c]. A thread owns a strip of cells, 2 channels and all taps; its dy stays in
+/// registers, as nobody else reads it.
 template <class Tile>
 __global__ void __launch_bounds__(Tile::kThreads, 384 / Tile::kThreads) depthwise_wgrad(const WgradArgs a) {
+  cuda::wait_for_earlier();
   constexpr int kKernel = Tile::Window::kKernel, kStep = Tile::Window::kStep, kTaps = Tile::kTaps;
   constexpr int kFilter = kTaps * kGroup, kSums = Tile::kStrips * kFilter;
   MIXOP_SHARED(float, shared, Tile::kFloats > kSums ? Tile::kFloats : kSums);
@@ -84,11 +109,14 @@ __global__ void __launch_bounds__(Tile::kThreads, 384 / Tile::kThreads) depthwis
   for (int t = 0; t < kTaps; ++t) cuda::store2(shared, own + t * kGroup, sum[t / kKernel][t % kKernel]);
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < kFilter; i += Tile::kThreads) {
-    const int k = group * kGroup + i % kGroup;
     float total = 0;
     for (int j = i; j < kSums; j += kFilter) total += shared[j];
-    if (k < a.x.channels) a.partials[(int64_t{blockIdx.x} * kTaps + i / kGroup) * a.x.channels + k] = total;
+    a.merge.own(blockIdx.x, kFilter)[i] = total;
   }
+  a.merge.run<Tile::kThreads>(kFilter, [&](int i) {
+    const int k = group * kGroup + i % kGroup;
+    return k < a.x.channels ? a.merge.dw + i / kGroup * a.x.channels + k : nullptr;
+  });
 }
 
 struct PlainWgradArgs {
@@ -96,53 +124,36 @@ struct PlainWgradArgs {
   const float *dy, *x;
   int64_t dy_ld, x_ld, images, channels, parts;
   cuda::DeviceLoader load;
-  float* partials;  ///< [part][r, s, c]
+  WgradMerge merge;
 };
 
-/// partial[part][r, s, c] = sum over the part's rows of dy of dy[p, c] t(x)[p moved by (r, s), c]. A thread owns
-/// elements.
+constexpr int kPlainThreads = 256;
+
+/// dw[r, s, c] = the sum over parts of what each gives over its rows of dy, dy[p, c] t(x)[p moved by (r, s), c]. A
+/// thread owns an element of a part.
 __global__ void depthwise_wgrad_plain(const PlainWgradArgs a) {
+  cuda::wait_for_earlier();
   const int64_t size = int64_t{a.h.kernel} * a.w.kernel * a.channels, rows = a.images * a.h.y;
-  const int64_t first = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (int64_t e = first; e < a.parts * size; e += int64_t{gridDim.x} * blockDim.x) {
-    const int c = static_cast<int>(e % a.channels), s = static_cast<int>(e / a.channels % a.w.kernel);
-    const int r = static_cast<int>(e % size / a.channels / a.w.kernel);
-    const int64_t part = e / size;
-    double sum = 0;
-    for (int64_t row = rows * part / a.parts; row < rows * (part + 1) / a.parts; ++row) {
-      const int64_t ih = a.h.input_of(row % a.h.y, r);
-      if (ih < 0) continue;
-      const float* const dy = a.dy + row * a.w.y * a.dy_ld + c;
-      const float* const x = a.x + (row / a.h.y * a.h.x + ih) * a.w.x * a.x_ld + c;
-      float line = 0;
-      for (int64_t ow = 0; ow < a.w.y; ++ow) {
-        const int64_t iw = a.w.input_of(ow, s);
-        if (iw >= 0) line = fmaf(dy[ow * a.dy_ld], a.load(x[iw * a.x_ld], c), line);
-      }
-      sum += line;
-    }
-    a.partials[e] = static_cast<float>(sum);
-  }
-}
-
-constexpr int kMergeColumns = 8, kMergeRows = 32, kMergeThreads = kMergeColumns * kMergeRows;
-
-/// dw[e] = sum over parts of partial[part][e], added or set. kMergeRows threads share kMergeColumns elements; each
-/// sums every kMergeRows-th part.
-__global__ void __launch_bounds__(kMergeThreads)
-    depthwise_wgrad_merge(const float* partials, int64_t parts, int64_t size, float* dw, bool add) {
-  MIXOP_SHARED(double, sums, kMergeThreads);
-  const int column = static_cast<int>(threadIdx.x) % kMergeColumns;
-  const int64_t e = int64_t{blockIdx.x} * kMergeColumns + column;
+  const int64_t first = int64_t{blockIdx.y} * kPlainThreads, e = first + threadIdx.x, part = blockIdx.x;
+  const int c = static_cast<int>(e % a.channels), s = static_cast<int>(e / a.channels % a.w.kernel);
+  const int r = static_cast<int>(e / a.channels / a.w.kernel);
+  const int64_t end = e < size ? rows * (part + 1) / a.parts : 0;
   double sum = 0;
-  if (e < size)
-    for (int64_t part = threadIdx.x / kMergeColumns; part < parts; part += kMergeRows)
-      sum += partials[part * size + e];
-  sums[static_cast<int>(threadIdx.x)] = sum;
-  __syncthreads();
-  if (e >= size || threadIdx.x >= kMergeColumns) return;
-  for (int row = 1; row < kMergeRows; ++row) sum += sums[row * kMergeColumns + column];
-  dw[e] = static_cast<float>(add ? dw[e] + sum : sum);
+  for (int64_t row = rows * part / a.parts; row < end; ++row) {
+    const int64_t ih = a.h.input_of(row % a.h.y, r);
+    if (ih < 0) continue;
+    const float* const dy = a.dy + row * a.w.y * a.dy_ld + c;
+    const float* const x = a.x + (row / a.h.y * a.h.x + ih) * a.w.x * a.x_ld + c;
+    float line = 0;
+    for (int64_t ow = 0; ow < a.w.y; ++ow) {
+      const int64_t iw = a.w.input_of(ow, s);
+      if (iw >= 0) line = fmaf(dy[ow * a.dy_ld], a.load(x[iw * a.x_ld], c), line);
+    }
+    sum += line;
+  }
+  a.merge.own(part, kPlainThreads)[threadIdx.x] = static_cast<float>(sum);
+  a.merge.run<kPlainThreads>(kPlainThreads,
+                             [&](int i) { return first + i < size ? a.merge.dw + first + i : nullptr; });
 }
 
 struct Wgrad {
@@ -169,10 +180,16 @@ struct Wgrad {
     return {static_cast<int>(cuda::ceil_div<int64_t>(dy.shape[1], Tile::kCells)),
             static_cast<int>(cuda::ceil_div<int64_t>(dy.shape[2], Tile::kCells))};
   }
+  WgradMerge merge(int64_t parts, int64_t jobs, int size, int threads) const {
+    const cuda::MergeTree tree(parts, size, threads);
+    return {tree, call.exec->scratch<float>(), cuda::tickets_for(*call.exec, jobs * tree.tickets()), dw.as<float>(),
+            dw.write == Write::kAdd};
+  }
   // Enough partials to fill a device, few enough that adding them costs little.
   static constexpr int64_t kBlocks = 512, kPlainParts = 256;
   int64_t parts_of(int64_t tiles) const { return std::min(tiles, cuda::ceil_div(kBlocks, groups)); }
   int64_t plain_parts() const { return std::min(dy.shape[0] * dy.shape[1], kPlainParts); }
+  int64_t plain_jobs() const { return cuda::ceil_div<int64_t>(taps * channels, kPlainThreads); }
 
   void run() const {
     if (!in_tiles()) return run_plain();
@@ -186,11 +203,10 @@ struct Wgrad {
                               .width = static_cast<int>(dy.shape[2]),
                               .count = count,
                               .tiles = grid,
-                              .partials = call.exec->scratch<float>()};
-      cuda::launch(*call.exec, "depthwise_wgrad", depthwise_wgrad<Tile>,
-                   dim3(static_cast<unsigned>(parts), static_cast<unsigned>(groups)), dim3(Tile::kThreads), 0,
-                   args);
-      merge(parts);
+                              .merge = merge(parts, groups, Tile::kTaps * kGroup, Tile::kThreads)};
+      cuda::launch_dependent(*call.exec, "depthwise_wgrad", depthwise_wgrad<Tile>,
+                             dim3(static_cast<unsigned>(parts), static_cast<unsigned>(groups)),
+                             dim3(Tile::kThreads), 0, args);
     });
   }
 
@@ -205,30 +221,23 @@ struct Wgrad {
                                  .channels = channels,
                                  .parts = plain_parts(),
                                  .load = cuda::device_loader(call, a.load, 2),
-                                 .partials = call.exec->scratch<float>()};
-    constexpr int kThreads = 256;
-    cuda::launch(*call.exec, "depthwise_wgrad_plain", depthwise_wgrad_plain,
-                 cuda::grid_for(args.parts * taps * channels, kThreads), dim3(kThreads), 0, args);
-    merge(args.parts);
-  }
-
-  void merge(int64_t parts) const {
-    const int64_t size = taps * channels;
-    cuda::launch(*call.exec, "depthwise_wgrad_merge", depthwise_wgrad_merge,
-                 dim3(static_cast<unsigned>(cuda::ceil_div<int64_t>(size, kMergeColumns))), dim3(kMergeThreads), 0,
-                 call.exec->scratch<float>(), parts, size, dw.as<float>(), dw.write == Write::kAdd);
+                                 .merge = merge(plain_parts(), plain_jobs(), kPlainThreads, kPlainThreads)};
+    cuda::launch_dependent(*call.exec, "depthwise_wgrad_plain", depthwise_wgrad_plain,
+                           dim3(static_cast<unsigned>(args.parts), static_cast<unsigned>(plain_jobs())),
+                           dim3(kPlainThreads), 0, args);
   }
 
   /// For either way, as the operands' addresses may be unknown yet.
   size_t workspace() const {
-    int64_t parts = plain_parts();
+    int64_t floats = plain_parts() * plain_jobs() * kPlainThreads;
     if (is_square(a)) {
       with_forward_tile<2>(a, large(), [&]<class Tile>() {
         const TileGrid grid = tiles<Tile>();
-        parts = std::max(parts, parts_of(dy.shape[0] * grid.rows * grid.columns));
+        const int64_t parts = parts_of(dy.shape[0] * grid.rows * grid.columns);
+        floats = std::max(floats, parts * groups * Tile::kTaps * kGroup);
       });
     }
-    return sizeof(float) * static_cast<size_t>(parts * taps * channels);
+    return sizeof(float) * static_cast<size_t>(floats);
   }
 };
 

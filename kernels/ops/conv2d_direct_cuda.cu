@@ -42,8 +42,8 @@ Geometry geometry_of(const Conv2dAttrs& a, const View& x, const View& y) {
 }
 
 /// y[p,k] = sum_{r,s,c} t(x[.,c]) w[r,s,c,k]; a thread owns an element of y.
-__global__ void conv2d_direct_kernel(Geometry g, const float* __restrict__ x, const float* __restrict__ w,
-                                     DeviceLoader t, float* __restrict__ y) {
+__global__ void conv2d_direct_kernel(Geometry g, const float* x, const float* w, DeviceLoader t, float* y) {
+  cuda::wait_for_earlier();
   const int64_t k_all = g.kg * g.groups, count = g.y_pixels() * k_all;
   for (int64_t i = int64_t{blockIdx.x} * kBlock + threadIdx.x; i < count; i += int64_t{gridDim.x} * kBlock) {
     const int64_t p = i / k_all, k = i % k_all, first = k / g.kg * g.cg;
@@ -66,8 +66,9 @@ __global__ void conv2d_direct_kernel(Geometry g, const float* __restrict__ x, co
 }
 
 /// dx[p,c] = [t(x0) > 0] sum_{r,s,k} dy[.,k] w[r,s,c,k]; a thread owns an element of dx.
-__global__ void conv2d_dgrad_direct_kernel(Geometry g, const float* __restrict__ dy, const float* __restrict__ w,
-                                           const float* x0, int64_t x0_ld, DeviceLoader t, bool add, float* dx) {
+__global__ void conv2d_dgrad_direct_kernel(Geometry g, const float* dy, const float* w, const float* x0,
+                                           int64_t x0_ld, DeviceLoader t, bool add, float* dx) {
+  cuda::wait_for_earlier();
   const int64_t c_all = g.cg * g.groups, k_all = g.kg * g.groups, count = g.x_pixels() * c_all;
   for (int64_t i = int64_t{blockIdx.x} * kBlock + threadIdx.x; i < count; i += int64_t{gridDim.x} * kBlock) {
     const int64_t p = i / c_all, c = i % c_all, first = c / g.cg * g.kg;
@@ -93,8 +94,8 @@ __global__ void conv2d_dgrad_direct_kernel(Geometry g, const float* __restrict__
 
 /// dw[r,s,c,k] = sum over pixels: t(x[.,c]) dy[.,k]; a block owns an element of dw.
 __global__ void __launch_bounds__(kBlock)
-    conv2d_wgrad_direct_kernel(Geometry g, const float* __restrict__ dy, const float* __restrict__ x,
-                               DeviceLoader t, bool add, float* __restrict__ dw) {
+    conv2d_wgrad_direct_kernel(Geometry g, const float* dy, const float* x, DeviceLoader t, bool add, float* dw) {
+  cuda::wait_for_earlier();
   const int64_t k_all = g.kg * g.groups, k = blockIdx.x % k_all, c = k / g.kg * g.cg + blockIdx.x / k_all % g.cg;
   const int rs = static_cast<int>(blockIdx.x / k_all / g.cg), r = rs / g.kernel[1], s = rs % g.kernel[1];
   double sum = 0;  // a thread may add very many products
@@ -114,9 +115,9 @@ void run_forward(const Call& call) {
   const auto& a = call.attr<Conv2dAttrs>();
   const View &x = call.in[0], &w = call.in[1];
   const Out& y = call.out[0];
-  cuda::launch(*call.exec, "conv2d_direct_kernel", conv2d_direct_kernel,
-               cuda::grid_for(y.shape.elements(), kBlock, 1 << 20), dim3(kBlock), 0, geometry_of(a, x, y),
-               x.as<float>(), w.as<float>(), cuda::device_loader(call, a.load, 2), y.as<float>());
+  cuda::launch_dependent(*call.exec, "conv2d_direct_kernel", conv2d_direct_kernel,
+                         cuda::grid_for(y.shape.elements(), kBlock, 1 << 20), dim3(kBlock), 0, geometry_of(a, x, y),
+                         x.as<float>(), w.as<float>(), cuda::device_loader(call, a.load, 2), y.as<float>());
 }
 
 void run_dgrad(const Call& call) {
@@ -125,20 +126,20 @@ void run_dgrad(const Call& call) {
   const Out& dx = call.out[0];
   OnLoad norm = a.mask ? a.load : OnLoad();
   norm.relu = false;
-  cuda::launch(*call.exec, "conv2d_dgrad_direct_kernel", conv2d_dgrad_direct_kernel,
-               cuda::grid_for(dx.shape.elements(), kBlock, 1 << 20), dim3(kBlock), 0, geometry_of(a, dx, dy),
-               dy.as<float>(), w.as<float>(), x0.as<float>(), x0.ld, cuda::device_loader(call, norm, 3),
-               dx.write == Write::kAdd, dx.as<float>());
+  cuda::launch_dependent(*call.exec, "conv2d_dgrad_direct_kernel", conv2d_dgrad_direct_kernel,
+                         cuda::grid_for(dx.shape.elements(), kBlock, 1 << 20), dim3(kBlock), 0,
+                         geometry_of(a, dx, dy), dy.as<float>(), w.as<float>(), x0.as<float>(), x0.ld,
+                         cuda::device_loader(call, norm, 3), dx.write == Write::kAdd, dx.as<float>());
 }
 
 void run_wgrad(const Call& call) {
   const auto& a = call.attr<Conv2dAttrs>();
   const View &dy = call.in[0], &x = call.in[1];
   const Out& dw = call.out[0];
-  cuda::launch(*call.exec, "conv2d_wgrad_direct_kernel", conv2d_wgrad_direct_kernel,
-               dim3(static_cast<unsigned>(dw.shape.elements())), dim3(kBlock), 0, geometry_of(a, x, dy),
-               dy.as<float>(), x.as<float>(), cuda::device_loader(call, a.load, 2), dw.write == Write::kAdd,
-               dw.as<float>());
+  cuda::launch_dependent(*call.exec, "conv2d_wgrad_direct_kernel", conv2d_wgrad_direct_kernel,
+                         dim3(static_cast<unsigned>(dw.shape.elements())), dim3(kBlock), 0, geometry_of(a, x, dy),
+                         dy.as<float>(), x.as<float>(), cuda::device_loader(call, a.load, 2),
+                         dw.write == Write::kAdd, dw.as<float>());
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ __device__ __forceinline__ void transpose4(float4 (&m)[4]) {
 /// shared memory while registers load the next one.
 template <int kOutQuads, int kPixels, int kDepth>
 __global__ void __launch_bounds__(kGemmThreads) conv2d_gemm_kernel(GemmConv p) {
+  cuda::wait_for_earlier();
   constexpr int kLanes = kGemmThreads / kOutQuads, kTile = kLanes * kPixels, kOut = 4 * kOutQuads;
   constexpr int kQuads = kDepth / 4, kPitch = kDepth + 4;  // 4 more: pixels of a warp lie in different banks
   constexpr int kRows = kGemmThreads / kQuads, kLoads = kTile / kRows;

@@ -77,8 +77,8 @@ void start(const Call& call, GemmConv p) {
   p.out_tiles = ceil_div(p.out_channels, 4 * kOutQuads);
   const dim3 grid(static_cast<unsigned>(ceil_div<int64_t>(pixels, kTile)),
                   static_cast<unsigned>(p.out_tiles * a.groups), p.dgrad ? a.stride[0] * a.stride[1] : 1);
-  cuda::launch(*call.exec, "conv2d_gemm_kernel", conv2d_gemm_kernel<kOutQuads, kPixels, kDepth>, grid,
-               dim3(kGemmThreads), 0, p);
+  cuda::launch_dependent(*call.exec, "conv2d_gemm_kernel", conv2d_gemm_kernel<kOutQuads, kPixels, kDepth>, grid,
+                         dim3(kGemmThreads), 0, p);
 }
 
 /// Chunks of 32 hide more of the memory's latency, those of 16 waste less of a short sum. More pixels a thread need
@@ -125,7 +125,9 @@ void run_dgrad(const Call& call) {
 /// partials of at most 16 MB.
 struct WgradPlan {
   int row_quads, out_quads;  ///< of a block's tile
-  int row_tiles, out_tiles, splits, pixels_per_split;
+  int64_t groups;
+  int row_tiles, out_tiles, pixels_per_split;
+  cuda::MergeTree splits;
 
   explicit WgradPlan(const Call& call) {
     constexpr int64_t kBlocks = 512, kPartialFloats = 4 << 20;
@@ -137,22 +139,24 @@ struct WgradPlan {
     row_quads = tile(quads), out_quads = tile(outs);
     row_tiles = static_cast<int>(ceil_div<int64_t>(quads, row_quads));
     out_tiles = static_cast<int>(ceil_div<int64_t>(outs, out_quads));
-    const int64_t tiles = a.groups * row_tiles * out_tiles, pixels = dy.rows();
-    const int64_t want = std::min(ceil_div(kBlocks, tiles), std::max<int64_t>(1, kPartialFloats / dw.elements()));
+    groups = a.groups;
+    const int64_t pixels = dy.rows();
+    const int64_t want =
+        std::min(ceil_div(kBlocks, tiles()), std::max<int64_t>(1, kPartialFloats / (tiles() * size())));
     const int64_t step = wgrad_step(row_quads, out_quads);
     const int64_t each = ceil_div(ceil_div(pixels, want), step) * step;
     pixels_per_split = static_cast<int>(each);
-    splits = static_cast<int>(ceil_div(pixels, each));
+    splits = cuda::MergeTree(ceil_div(pixels, each), size(), kWgradThreads);
   }
+  int size() const { return 16 * row_quads * out_quads; }  ///< of a tile
+  int64_t tiles() const { return groups * row_tiles * out_tiles; }
 };
 
 template <int kRowQuads, int kOutQuads>
 void start_wgrad(const Call& call, const GemmWgrad& p, const WgradPlan& plan) {
-  const auto groups = call.attr<Conv2dAttrs>().groups;
-  const dim3 grid(static_cast<unsigned>(groups * plan.row_tiles * plan.out_tiles),
-                  static_cast<unsigned>(plan.splits));
-  cuda::launch(*call.exec, "conv2d_wgrad_gemm_kernel", conv2d_wgrad_gemm_kernel<kRowQuads, kOutQuads>, grid,
-               dim3(kWgradThreads), 0, p);
+  const dim3 grid(static_cast<unsigned>(plan.tiles()), static_cast<unsigned>(plan.splits.parts));
+  cuda::launch_dependent(*call.exec, "conv2d_wgrad_gemm_kernel", conv2d_wgrad_gemm_kernel<kRowQuads, kOutQuads>,
+                         grid, dim3(kWgradThreads), 0, p);
 }
 template <int kRowQuads>
 void start_wgrad(const Call& call, const GemmWgrad& p, const WgradPlan& plan) {
@@ -166,18 +170,19 @@ void run_wgrad(const Call& call) {
   const View &dy = call.in[0], &x = call.in[1];
   const Out& dw = call.out[0];
   const WgradPlan plan(call);
-  const bool merges = plan.splits > 1, add = dw.write == Write::kAdd;
   GemmWgrad p{};
   p.x = x.as<float>(), p.dy = dy.as<float>();
-  p.out = merges ? call.exec->scratch<float>() : dw.as<float>();
-  p.x_ld = x.ld, p.dy_ld = dy.ld, p.size = dw.shape.elements();
+  p.out = dw.as<float>(), p.partials = call.exec->scratch<float>();
+  p.splits = plan.splits;
+  p.tickets = cuda::tickets_for(*call.exec, plan.tiles() * plan.splits.tickets());
+  p.x_ld = x.ld, p.dy_ld = dy.ld;
   p.cg = static_cast<int>(dw.shape[2]), p.k = static_cast<int>(dw.shape[3]);
   p.kg = static_cast<int>(dw.shape[3] / a.groups);
   p.row_tiles = plan.row_tiles, p.out_tiles = plan.out_tiles;
   p.pixels = static_cast<int>(dy.rows()), p.pixels_per_split = plan.pixels_per_split;
   p.same_pixels = a.kernel == std::array{1, 1} && a.stride == std::array{1, 1} && a.pad_begin == std::array{0, 0} &&
                   a.pad_end == std::array{0, 0};
-  p.add = add && !merges;
+  p.add = dw.write == Write::kAdd;
   p.x_wide = aligned4(x.data, x.ld, p.cg), p.dy_wide = aligned4(dy.data, dy.ld, p.kg);
   p.out_wide = aligned4(p.out, p.k, p.kg);
   p.t = cuda::device_loader(call, a.load, 2);
@@ -186,15 +191,12 @@ void run_wgrad(const Call& call) {
   if (plan.row_quads == 4) start_wgrad<4>(call, p, plan);
   else if (plan.row_quads == 8) start_wgrad<8>(call, p, plan);
   else start_wgrad<16>(call, p, plan);
-  if (!merges) return;
-  cuda::launch(*call.exec, "conv2d_wgrad_merge_kernel", conv2d_wgrad_merge_kernel,
-               dim3(static_cast<unsigned>(ceil_div<int64_t>(p.size, kMergeElements))), dim3(kMergeThreads), 0,
-               static_cast<const float*>(p.out), plan.splits, p.size, add, dw.as<float>());
 }
 
 size_t wgrad_workspace(const Call& call) {
   const WgradPlan plan(call);
-  return plan.splits > 1 ? sizeof(float) * plan.splits * call.out[0].shape.elements() : 0;
+  const int parts = plan.splits.parts;
+  return parts > 1 ? sizeof(float) * static_cast<size_t>(plan.tiles() * parts * plan.size()) : 0;
 }
 
 }  // namespace

@@ -1,11 +1,9 @@
 // The weight gradient as a product that runs over pixels: dw[tap, c, k] = sum over output pixels of
-// t(x[pixel as the tap shows it, c]) * dy[pixel, k]. Pixels are split over blocks, each with its partial sums,
-// which a second kernel adds up in their order.
+// t(x[pixel as the tap shows it, c]) * dy[pixel, k]. Pixels are split over blocks, each with its partial sums; the
+// block of a tile that comes last adds them up in their order.
 #pragma once
 
-#include "kernels/core/cuda/launch.cuh"
-#include "kernels/core/cuda/reduce.cuh"
-#include "kernels/core/cuda/shared.cuh"
+#include "kernels/core/cuda/merge.cuh"
 #include "kernels/ops/conv2d_gather.cuh"
 
 namespace mixop::kernels {
@@ -19,8 +17,10 @@ constexpr int wgrad_step(int row_quads, int out_quads) { return row_quads + out_
 /// Operands of the product. A "wide" operand is accessed 4 channels at a time.
 struct GemmWgrad {
   const float *x, *dy;
-  float* out;  ///< a partial [taps, cg, k] for each split, or dw itself when there is one
-  int64_t x_ld, dy_ld, size;
+  float *out, *partials;  ///< dw, and [tile][split][row][cell][4 outputs] when there is more than one split
+  unsigned* tickets;
+  cuda::MergeTree splits;
+  int64_t x_ld, dy_ld;
   int cg, kg, k, out_tiles, row_tiles;
   int pixels, pixels_per_split;
   bool same_pixels;  ///< 1x1, stride 1, no padding
@@ -33,6 +33,7 @@ struct GemmWgrad {
 /// thread 4 x 4 of them for every kTeams-th pixel. Sums are kept for each step and then added up.
 template <int kRowQuads, int kOutQuads>
 __global__ void __launch_bounds__(kWgradThreads) conv2d_wgrad_gemm_kernel(GemmWgrad p) {
+  cuda::wait_for_earlier();
   constexpr int kCells = kRowQuads * kOutQuads, kTeams = kWgradThreads / kCells;
   constexpr int kStep = wgrad_step(kRowQuads, kOutQuads);
   constexpr int kRow = 4 * kRowQuads, kOut = 4 * kOutQuads, kDy = kStep * kRow;  // dy lies behind x
@@ -113,12 +114,22 @@ __global__ void __launch_bounds__(kWgradThreads) conv2d_wgrad_gemm_kernel(GemmWg
     __syncthreads();
   }
 
-  const auto put = [&](int at_cell, int row, float4 value) {
+  constexpr int kSize = 16 * kCells;
+  float* const parts = p.partials + static_cast<int64_t>(blockIdx.x) * p.splits.parts * kSize;
+  const bool alone = p.splits.parts == 1;
+  // Where row `row` of a cell lies in dw, and how many of its 4 outputs there are.
+  const auto place = [&](int at_cell, int row, int& n) {
     const int quad = row_tile * kRowQuads + at_cell / kOutQuads, ci = quad % tap_quads * 4 + row;
-    const int ko = 4 * (out_tile * kOutQuads + at_cell % kOutQuads), n = p.kg - ko;
-    if (quad >= depth || ci >= p.cg || n <= 0) return;
-    float* const to =
-        p.out + blockIdx.y * p.size + (int64_t{quad / tap_quads} * p.cg + ci) * p.k + group * p.kg + ko;
+    const int ko = 4 * (out_tile * kOutQuads + at_cell % kOutQuads);
+    n = quad < depth && ci < p.cg ? p.kg - ko : 0;
+    return p.out + (int64_t{quad / tap_quads} * p.cg + ci) * p.k + group * p.kg + ko;
+  };
+  const auto put = [&](int at_cell, int row, float4 value) {
+    if (!alone)
+      return cuda::store4(parts + static_cast<int64_t>(blockIdx.y) * kSize + 4 * (row * kCells + at_cell), value);
+    int n = 0;
+    float* const to = place(at_cell, row, n);
+    if (n <= 0) return;
     if (p.add) value = cuda::add4(value, cuda::load_some(to, n, p.out_wide));
     cuda::store_some(to, value, n, p.out_wide);
   };
@@ -136,26 +147,13 @@ __global__ void __launch_bounds__(kWgradThreads) conv2d_wgrad_gemm_kernel(GemmWg
       put(i % kCells, i / kCells, sum);
     }
   }
-}
-
-constexpr int kMergeThreads = 256, kMergeElements = 8;
-
-/// out[i] = or += the sum over splits of partials[split][i]; a block owns kMergeElements elements, its threads
-/// every 32nd split of one of them.
-__global__ void __launch_bounds__(kMergeThreads)
-    conv2d_wgrad_merge_kernel(const float* __restrict__ partials, int splits, int64_t size, bool add, float* out) {
-  constexpr int kLanes = kMergeThreads / kMergeElements;
-  MIXOP_SHARED(double, sums, kMergeThreads);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread / kMergeElements;
-  const int64_t i = int64_t{blockIdx.x} * kMergeElements + thread % kMergeElements;
-  double sum = 0;
-#pragma unroll 8
-  for (int s = lane; s < splits; s += kLanes) sum += i < size ? partials[s * size + i] : 0;
-  sums[thread] = sum;
-  __syncthreads();
-  if (lane != 0 || i >= size) return;
-  for (int other = 1; other < kLanes; ++other) sum += sums[other * kMergeElements + thread];
-  out[i] = static_cast<float>(add ? out[i] + sum : sum);
+  if (alone) return;
+  cuda::merge_parts<kWgradThreads>(p.splits, cuda::Addition(), static_cast<int>(blockIdx.y), parts, kSize, kSize,
+                                   p.tickets + blockIdx.x * p.splits.tickets(), [&](int i, double sum) {
+                                     int n = 0;
+                                     float* const to = place(i / 4 % kCells, i / 4 / kCells, n) + i % 4;
+                                     if (i % 4 < n) *to = static_cast<float>(p.add ? *to + sum : sum);
+                                   });
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ Rows rows_of(const View& x, const Out& y) {
 // y (+)= x. A thread owns kWidth neighbouring elements at a time.
 template <int kWidth, bool kAdd>
 __global__ void copy_rows(Rows m) {
+  cuda::wait_for_earlier();
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
     const int64_t r = i / columns, c = (i - r * columns) * kWidth;
@@ -40,6 +41,7 @@ __global__ void copy_rows(Rows m) {
 // y = value. A thread owns kWidth neighbouring elements at a time.
 template <int kWidth>
 __global__ void fill_rows(Rows m, float value) {
+  cuda::wait_for_earlier();
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
     const int64_t r = i / columns, c = (i - r * columns) * kWidth;
@@ -52,6 +54,7 @@ __global__ void fill_rows(Rows m, float value) {
 // counter += 1. One thread.
 template <class T>
 __global__ void advance_counter(T* counter) {
+  cuda::wait_for_earlier();
   *counter += 1;
 }
 
@@ -61,8 +64,8 @@ dim3 grid_of(const Rows& m, int width) { return cuda::grid_for(m.rows * m.last /
 
 template <bool kAdd>
 void launch_copy(const Call& call, const Rows& m) {
-  if (aligned(m)) cuda::launch(*call.exec, "copy_rows", copy_rows<4, kAdd>, grid_of(m, 4), kBlock, 0, m);
-  else cuda::launch(*call.exec, "copy_rows", copy_rows<1, kAdd>, grid_of(m, 1), kBlock, 0, m);
+  if (aligned(m)) cuda::launch_dependent(*call.exec, "copy_rows", copy_rows<4, kAdd>, grid_of(m, 4), kBlock, 0, m);
+  else cuda::launch_dependent(*call.exec, "copy_rows", copy_rows<1, kAdd>, grid_of(m, 1), kBlock, 0, m);
 }
 
 void run_copy(const Call& call) {
@@ -75,14 +78,14 @@ void run_fill(const Call& call) {
   const Out& y = call.out[0];
   const Rows m = rows_of(y, y);
   const auto value = static_cast<float>(call.attr<FillAttrs>().value);
-  if (aligned(m)) cuda::launch(*call.exec, "fill_rows", fill_rows<4>, grid_of(m, 4), kBlock, 0, m, value);
-  else cuda::launch(*call.exec, "fill_rows", fill_rows<1>, grid_of(m, 1), kBlock, 0, m, value);
+  if (aligned(m)) cuda::launch_dependent(*call.exec, "fill_rows", fill_rows<4>, grid_of(m, 4), kBlock, 0, m, value);
+  else cuda::launch_dependent(*call.exec, "fill_rows", fill_rows<1>, grid_of(m, 1), kBlock, 0, m, value);
 }
 
 void run_advance(const Call& call) {
   const View& counter = call.in[0];
   const auto run = [&]<class T>() {
-    cuda::launch(*call.exec, "advance_counter", advance_counter<T>, 1, 1, 0, counter.as<T>());
+    cuda::launch_dependent(*call.exec, "advance_counter", advance_counter<T>, 1, 1, 0, counter.as<T>());
   };
   if (counter.dtype == DType::kI32) run.template operator()<int32_t>();
   else with_float(counter.dtype, run);

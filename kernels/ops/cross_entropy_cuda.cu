@@ -43,6 +43,7 @@ __device__ __forceinline__ LogSoftmaxRow log_softmax_row(const float* x, int64_t
 /// losses[r] = -(1 - e) log p[label] - e / K sum_k log p[k]; a group of threads owns a row.
 template <class G>
 __global__ void cross_entropy_rows(Matrix logits, Labels labels, double e, double* losses) {
+  wait_for_earlier();
   const int64_t r = G::row(), n = logits.classes;
   if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
@@ -60,6 +61,7 @@ __global__ void cross_entropy_rows(Matrix logits, Labels labels, double e, doubl
 /// losses[r] = -sum_k t_k log p[k]; a group of threads owns a row.
 template <class G>
 __global__ void cross_entropy_soft_rows(Matrix logits, Matrix targets, double* losses) {
+  wait_for_earlier();
   const int64_t r = G::row();
   if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), logits.classes);
@@ -74,6 +76,7 @@ __global__ void cross_entropy_soft_rows(Matrix logits, Matrix targets, double* l
 /// above all numbers; a label that is one or that is out of range is never right.
 template <class G>
 __global__ void top_k_rows(Matrix logits, Labels labels, int k, double* right) {
+  wait_for_earlier();
   const int64_t r = G::row(), n = logits.classes;
   if (r >= logits.rows) return;
   const float* x = logits.row(r);
@@ -88,6 +91,7 @@ __global__ void top_k_rows(Matrix logits, Labels labels, int k, double* right) {
 
 /// The divisor of a mean: the rows that count. One block; a thread owns every 256th row.
 __global__ void __launch_bounds__(kGroupBlock) count_rows(Labels labels, int64_t rows, double* count) {
+  wait_for_earlier();
   int n = 0;
   for (int64_t r = threadIdx.x; r < rows; r += kGroupBlock) n += !labels.ignored(r);
   n = block_sum<kGroupBlock>(n);
@@ -104,6 +108,7 @@ struct Divisor {
 /// y = sum of each[r] / divisor. One block; a thread owns every 256th row.
 __global__ void __launch_bounds__(kGroupBlock)
     sum_rows(const double* each, int64_t rows, Divisor divisor, float* y) {
+  wait_for_earlier();
   double sum = 0;
   for (int64_t r = threadIdx.x; r < rows; r += kGroupBlock) sum += each[r];
   sum = block_sum<kGroupBlock>(sum);
@@ -112,6 +117,7 @@ __global__ void __launch_bounds__(kGroupBlock)
 
 /// y[r] = each[r]; a thread owns a row.
 __global__ void round_rows(const double* each, int64_t rows, float* y) {
+  wait_for_earlier();
   const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (r < rows) y[r] = static_cast<float>(each[r]);
 }
@@ -134,6 +140,7 @@ __device__ __forceinline__ void write(float& out, double value, bool add) {
 template <class G>
 __global__ void cross_entropy_grad_rows(Upstream upstream, Matrix logits, Labels labels, double e, Matrix dx,
                                         bool add) {
+  wait_for_earlier();
   const int64_t r = G::row(), n = logits.classes;
   if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
@@ -150,6 +157,7 @@ __global__ void cross_entropy_grad_rows(Upstream upstream, Matrix logits, Labels
 template <class G>
 __global__ void cross_entropy_soft_grad_rows(Upstream upstream, Matrix logits, Matrix targets, Matrix dx,
                                              bool add) {
+  wait_for_earlier();
   const int64_t r = G::row(), n = logits.classes;
   if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
@@ -165,6 +173,7 @@ __global__ void cross_entropy_soft_grad_rows(Upstream upstream, Matrix logits, M
 /// dt (+)= -dloss log p; a group of threads owns a row.
 template <class G>
 __global__ void cross_entropy_soft_target_grad_rows(Upstream upstream, Matrix logits, Matrix dt, bool add) {
+  wait_for_earlier();
   const int64_t r = G::row(), n = logits.classes;
   if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
@@ -187,8 +196,8 @@ Divisor hard_divisor(const Call& call, const View& labels, double* memory) {
   const CrossEntropyAttrs& a = attrs_of(call);
   if (a.reduction != Reduction::kMean) return {1, nullptr};
   if (!a.ignore_index) return {static_cast<double>(labels.last()), nullptr};
-  launch(*call.exec, "count_rows", count_rows, dim3(1), dim3(kGroupBlock), 0, labels_of(labels, a), labels.last(),
-         memory);
+  launch_dependent(*call.exec, "count_rows", count_rows, dim3(1), dim3(kGroupBlock), 0, labels_of(labels, a),
+                   labels.last(), memory);
   return {1, memory};
 }
 Divisor soft_divisor(const Call& call, const View& logits) {
@@ -203,17 +212,17 @@ void reduce_losses(const Call& call, const double* losses, const Divisor& diviso
   const int64_t rows = call.in[0].rows();
   auto* y = call.out[0].as<float>();
   if (attrs_of(call).reduction == Reduction::kNone)
-    launch(*call.exec, "round_rows", round_rows, grid_for(rows, kGroupBlock, INT32_MAX), dim3(kGroupBlock), 0,
-           losses, rows, y);
-  else launch(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, losses, rows, divisor, y);
+    launch_dependent(*call.exec, "round_rows", round_rows, grid_for(rows, kGroupBlock, INT32_MAX),
+                     dim3(kGroupBlock), 0, losses, rows, y);
+  else launch_dependent(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, losses, rows, divisor, y);
 }
 
 void run_hard(const Call& call) {
   const View &logits = call.in[0], &labels = call.in[1];
   auto* losses = call.exec->scratch<double>();
   with_rows(logits, [&]<class G>(G, dim3 grid) {
-    launch(*call.exec, "cross_entropy_rows", cross_entropy_rows<G>, grid, dim3(kGroupBlock), 0, matrix_of(logits),
-           labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing, losses);
+    launch_dependent(*call.exec, "cross_entropy_rows", cross_entropy_rows<G>, grid, dim3(kGroupBlock), 0,
+                     matrix_of(logits), labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing, losses);
   });
   reduce_losses(call, losses, hard_divisor(call, labels, losses + logits.rows()));
 }
@@ -222,8 +231,8 @@ void run_soft(const Call& call) {
   const View& logits = call.in[0];
   auto* losses = call.exec->scratch<double>();
   with_rows(logits, [&]<class G>(G, dim3 grid) {
-    launch(*call.exec, "cross_entropy_soft_rows", cross_entropy_soft_rows<G>, grid, dim3(kGroupBlock), 0,
-           matrix_of(logits), matrix_of(call.in[1]), losses);
+    launch_dependent(*call.exec, "cross_entropy_soft_rows", cross_entropy_soft_rows<G>, grid, dim3(kGroupBlock), 0,
+                     matrix_of(logits), matrix_of(call.in[1]), losses);
   });
   reduce_losses(call, losses, soft_divisor(call, logits));
 }
@@ -237,9 +246,9 @@ void run_hard_grad(const Call& call) {
   const Out& dx = call.out[0];
   const Upstream upstream = upstream_of(call, hard_divisor(call, labels, call.exec->scratch<double>()));
   with_rows(logits, [&]<class G>(G, dim3 grid) {
-    launch(*call.exec, "cross_entropy_grad_rows", cross_entropy_grad_rows<G>, grid, dim3(kGroupBlock), 0, upstream,
-           matrix_of(logits), labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing, matrix_of(dx),
-           dx.write == Write::kAdd);
+    launch_dependent(*call.exec, "cross_entropy_grad_rows", cross_entropy_grad_rows<G>, grid, dim3(kGroupBlock), 0,
+                     upstream, matrix_of(logits), labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing,
+                     matrix_of(dx), dx.write == Write::kAdd);
   });
 }
 
@@ -247,9 +256,9 @@ void run_soft_grad(const Call& call) {
   const View& logits = call.in[1];
   const Out& dx = call.out[0];
   with_rows(logits, [&]<class G>(G, dim3 grid) {
-    launch(*call.exec, "cross_entropy_soft_grad_rows", cross_entropy_soft_grad_rows<G>, grid, dim3(kGroupBlock), 0,
-           upstream_of(call, soft_divisor(call, logits)), matrix_of(logits), matrix_of(call.in[2]), matrix_of(dx),
-           dx.write == Write::kAdd);
+    launch_dependent(*call.exec, "cross_entropy_soft_grad_rows", cross_entropy_soft_grad_rows<G>, grid,
+                     dim3(kGroupBlock), 0, upstream_of(call, soft_divisor(call, logits)), matrix_of(logits),
+                     matrix_of(call.in[2]), matrix_of(dx), dx.write == Write::kAdd);
   });
 }
 
@@ -257,9 +266,9 @@ void run_soft_target_grad(const Call& call) {
   const View& logits = call.in[1];
   const Out& dt = call.out[0];
   with_rows(logits, [&]<class G>(G, dim3 grid) {
-    launch(*call.exec, "cross_entropy_soft_target_grad_rows", cross_entropy_soft_target_grad_rows<G>, grid,
-           dim3(kGroupBlock), 0, upstream_of(call, soft_divisor(call, logits)), matrix_of(logits), matrix_of(dt),
-           dt.write == Write::kAdd);
+    launch_dependent(*call.exec, "cross_entropy_soft_target_grad_rows", cross_entropy_soft_target_grad_rows<G>,
+                     grid, dim3(kGroupBlock), 0, upstream_of(call, soft_divisor(call, logits)), matrix_of(logits),
+                     matrix_of(dt), dt.write == Write::kAdd);
   });
 }
 
@@ -267,11 +276,11 @@ void run_top_k(const Call& call) {
   const View& logits = call.in[0];
   auto* right = call.exec->scratch<double>();
   with_rows(logits, [&]<class G>(G, dim3 grid) {
-    launch(*call.exec, "top_k_rows", top_k_rows<G>, grid, dim3(kGroupBlock), 0, matrix_of(logits),
-           labels_of(call.in[1], {}), call.attr<TopKAttrs>().k, right);
+    launch_dependent(*call.exec, "top_k_rows", top_k_rows<G>, grid, dim3(kGroupBlock), 0, matrix_of(logits),
+                     labels_of(call.in[1], {}), call.attr<TopKAttrs>().k, right);
   });
-  launch(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, right, logits.rows(), Divisor{1, nullptr},
-         call.out[0].as<float>());
+  launch_dependent(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, right, logits.rows(),
+                   Divisor{1, nullptr}, call.out[0].as<float>());
 }
 
 constexpr Impl kHard[] = {{"rows", all_float32, run_hard, losses_bytes}};

@@ -39,6 +39,7 @@ struct Draw {
 
 // y[i] = uniform24(philox(seed, stream, counter elements + i)) < keep. A thread owns an element at a time.
 __global__ void draw_mask(Draw m) {
+  cuda::wait_for_earlier();
   const uint64_t first = static_cast<uint64_t>(m.counter()) * static_cast<uint64_t>(m.elements);
   const auto keep = static_cast<float>(m.keep());
   const int64_t threads = int64_t{blockDim.x} * gridDim.x;
@@ -60,6 +61,7 @@ struct Masked {
 // y (+)= x mask / keep, 0 when keep is 0. A thread owns kWidth neighbouring elements at a time.
 template <int kWidth, bool kAdd>
 __global__ void scale_by_mask(Masked m) {
+  cuda::wait_for_earlier();
   const double keep = m.keep();
   const float factor = keep == 0 ? 0.0f : static_cast<float>(1 / keep);
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
@@ -90,13 +92,14 @@ void run_bernoulli(const Call& call) {
                attrs.stream,
                scalar_of(call, 0, 0),
                scalar_of(call, 1, attrs.keep)};
-  cuda::launch(*call.exec, "draw_mask", draw_mask, cuda::grid_for(m.elements, kBlock), kBlock, 0, m);
+  cuda::launch_dependent(*call.exec, "draw_mask", draw_mask, cuda::grid_for(m.elements, kBlock), kBlock, 0, m);
 }
 
 template <int kWidth>
 void launch_masked(const Call& call, const Masked& m) {
   const auto kernel = call.out[0].write == Write::kAdd ? scale_by_mask<kWidth, true> : scale_by_mask<kWidth, false>;
-  cuda::launch(*call.exec, "scale_by_mask", kernel, cuda::grid_for(m.rows * m.last / kWidth, kBlock), kBlock, 0, m);
+  cuda::launch_dependent(*call.exec, "scale_by_mask", kernel, cuda::grid_for(m.rows * m.last / kWidth, kBlock),
+                         kBlock, 0, m);
 }
 
 void run_mask_scale(const Call& call) {

@@ -17,8 +17,8 @@ constexpr int64_t kMostImages = 65535;  // blocks along z; kernels walk over fur
 /// float32 and these sums in double.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    global_avg_pool(Columns k, int images, const float* __restrict__ x, int64_t ldx, float* __restrict__ y,
-                    int64_t ldy) {
+    global_avg_pool(Columns k, int images, const float* x, int64_t ldx, float* y, int64_t ldy) {
+  wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   for (int n = static_cast<int>(blockIdx.z); n < images; n += static_cast<int>(gridDim.z)) {
     const float* image = x + n * k.rows * ldx;
@@ -43,8 +43,8 @@ __global__ void __launch_bounds__(kColumnThreads)
 /// dx (+)= dy / pixels: a thread owns some pixels of its channels.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    global_avg_pool_grad(Columns k, int images, const float* __restrict__ dy, int64_t lddy, bool add,
-                         float* __restrict__ dx, int64_t lddx) {
+    global_avg_pool_grad(Columns k, int images, const float* dy, int64_t lddy, bool add, float* dx, int64_t lddx) {
+  wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   if (at.row >= at.end) return;
   for (int n = static_cast<int>(blockIdx.z); n < images; n += static_cast<int>(gridDim.z)) {
@@ -67,8 +67,8 @@ void pool(const Call& call) {
   const View &x = call.in[0], &y = call.out[0];
   with_width(aligned4(x), [&]<int kWidth>() {
     const Columns k = image_columns(x.shape, kWidth, 1);
-    launch(*call.exec, "global_avg_pool", global_avg_pool<kWidth>, k.grid, kColumnThreads, 0, k, x.shape[0],
-           x.as<float>(), x.ld, y.as<float>(), y.ld);
+    launch_dependent(*call.exec, "global_avg_pool", global_avg_pool<kWidth>, k.grid, kColumnThreads, 0, k,
+                     x.shape[0], x.as<float>(), x.ld, y.as<float>(), y.ld);
   });
 }
 
@@ -77,8 +77,8 @@ void grad(const Call& call) {
   const Out& dx = call.out[0];
   with_width(aligned4(dy) && aligned4(dx), [&]<int kWidth>() {
     const Columns k = image_columns(dx.shape, kWidth, kMostBlocks);
-    launch(*call.exec, "global_avg_pool_grad", global_avg_pool_grad<kWidth>, k.grid, kColumnThreads, 0, k,
-           dx.shape[0], dy.as<float>(), dy.ld, dx.write == Write::kAdd, dx.as<float>(), dx.ld);
+    launch_dependent(*call.exec, "global_avg_pool_grad", global_avg_pool_grad<kWidth>, k.grid, kColumnThreads, 0, k,
+                     dx.shape[0], dy.as<float>(), dy.ld, dx.write == Write::kAdd, dx.as<float>(), dx.ld);
   });
 }
 

@@ -1,7 +1,6 @@
 #include <algorithm>
 
-#include "kernels/core/cuda/launch.cuh"
-#include "kernels/core/cuda/shared.cuh"
+#include "kernels/core/cuda/merge.cuh"
 #include "kernels/ops/matmul_impls.h"
 
 namespace mixop::kernels {
@@ -12,13 +11,16 @@ constexpr int kChain = 256;   // terms that are summed before they are added to 
 constexpr int kBlocks = 128;  // with fewer tiles than that the depth is split as well
 constexpr int kLeastDepth = 512;
 
-/// Y [m,n] (+)= A [m,k] B [k,n] as the kernels see it. The depth is cut into `parts` of `chunk`; with more than
-/// one, y is the workspace [parts, m, n] and ldy n.
+/// Y [m,n] (+)= A [m,k] B [k,n] as the kernel sees it. The depth is cut into parts of `chunk`; with more than one,
+/// the blocks of a tile leave theirs among `partials` and merge them.
 struct Product {
   const float *a, *b;
   float* y;
   int64_t lda, ldb, ldy, m, n, k, chunk;
-  int parts, add;
+  bool add;
+  cuda::MergeTree parts{};
+  float* partials = nullptr;  ///< [tile][part][element of the tile]
+  unsigned* tickets = nullptr;
 };
 
 constexpr int depth_of(int tile) { return tile == 64 ? 16 : 32; }
@@ -42,6 +44,7 @@ __device__ __forceinline__ void load_tile(S tile, const float* x, int64_t ld, in
 // Y (+)= A B for one part of the depth. A block owns a tile of kTile x kTile elements, a thread a square of them.
 template <int kTile, bool kTransposeA, bool kTransposeB>
 __global__ void __launch_bounds__(kBlock) multiply_tiles(Product m) {
+  cuda::wait_for_earlier();
   constexpr int kOwn = kTile / 16, kDepth = depth_of(kTile);
   constexpr int kStride = kTile + kOwn;  // the padding spreads columns over the banks and keeps 16 bytes
   MIXOP_SHARED(float, a_tile, kDepth* kStride);
@@ -83,26 +86,25 @@ __global__ void __launch_bounds__(kBlock) multiply_tiles(Product m) {
       }
   }
 
-  float* const y = m.y + (m.parts > 1 ? blockIdx.y * m.m * m.n : 0);
+  const auto write = [&](int at_row, int at_column, float value) {
+    if (i + at_row >= m.m || j + at_column >= m.n) return;
+    float& to = m.y[(i + at_row) * m.ldy + j + at_column];
+    to = m.add ? to + value : value;
+  };
+  constexpr int kSize = kTile * kTile;
+  float* const parts = m.partials + static_cast<int64_t>(blockIdx.x) * m.parts.parts * kSize;
+  const bool alone = m.parts.parts == 1;
 #pragma unroll
   for (int u = 0; u < kOwn; ++u)
 #pragma unroll
     for (int v = 0; v < kOwn; ++v) {
-      if (i + row + u >= m.m || j + column + v >= m.n) continue;
-      float& to = y[(i + row + u) * m.ldy + j + column + v];
-      to = m.add ? to + sum[u][v] : sum[u][v];
+      if (alone) write(row + u, column + v, sum[u][v]);
+      else parts[static_cast<int64_t>(blockIdx.y) * kSize + (row + u) * kTile + column + v] = sum[u][v];
     }
-}
-
-// y (+)= the parts' sum in their order. A thread owns an element at a time.
-__global__ void merge_parts(const float* part, int parts, float* y, int64_t ldy, int64_t m, int64_t n, bool add) {
-  const int64_t threads = int64_t{blockDim.x} * gridDim.x;
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < m * n; i += threads) {
-    float* const to = y + i / n * ldy + i % n;
-    float sum = add ? *to : 0;
-    for (int k = 0; k < parts; ++k) sum += part[k * m * n + i];
-    *to = sum;
-  }
+  if (alone) return;
+  cuda::merge_parts<kBlock>(m.parts, cuda::Addition(), static_cast<int>(blockIdx.y), parts, kSize, kSize,
+                            m.tickets + blockIdx.x * m.parts.tickets(),
+                            [&](int e, double total) { write(e / kTile, e % kTile, static_cast<float>(total)); });
 }
 
 int64_t tiles(const Product& p, int tile) {
@@ -126,18 +128,18 @@ Product product_of(const Call& call) {
             .n = y.shape[1],
             .k = a.shape[attrs.transpose_a ? 0 : 1],
             .chunk = 0,
-            .parts = 1,
             .add = y.write == Write::kAdd};
-  const int64_t parts =
-      std::clamp<int64_t>(p.k / kLeastDepth, 1, std::max<int64_t>(1, kBlocks / tiles(p, tile_of(p))));
+  const int tile = tile_of(p);
+  const int64_t parts = std::clamp<int64_t>(p.k / kLeastDepth, 1, std::max<int64_t>(1, kBlocks / tiles(p, tile)));
   p.chunk = cuda::ceil_div(p.k, parts);
-  p.parts = static_cast<int>(cuda::ceil_div(p.k, p.chunk));
+  p.parts = cuda::MergeTree(cuda::ceil_div(p.k, p.chunk), int64_t{tile} * tile, kBlock);
   return p;
 }
 
 size_t workspace(const Call& call) {
   const Product p = product_of(call);
-  return p.parts > 1 ? sizeof(float) * static_cast<size_t>(p.parts * p.m * p.n) : 0;
+  const int tile = tile_of(p), parts = p.parts.parts;
+  return parts > 1 ? sizeof(float) * static_cast<size_t>(tiles(p, tile) * tile * tile * parts) : 0;
 }
 
 template <int kTile>
@@ -145,23 +147,16 @@ void launch_tiles(const Call& call, const Product& p) {
   const auto [ta, tb] = call.attr<MatmulAttrs>();
   const auto kernel = ta ? (tb ? multiply_tiles<kTile, true, true> : multiply_tiles<kTile, true, false>)
                          : (tb ? multiply_tiles<kTile, false, true> : multiply_tiles<kTile, false, false>);
-  const dim3 grid(static_cast<unsigned>(tiles(p, kTile)), static_cast<unsigned>(p.parts));
-  cuda::launch(*call.exec, "multiply_tiles", kernel, grid, kBlock, 0, p);
+  const dim3 grid(static_cast<unsigned>(tiles(p, kTile)), static_cast<unsigned>(p.parts.parts));
+  cuda::launch_dependent(*call.exec, "multiply_tiles", kernel, grid, kBlock, 0, p);
 }
 
 void run_tiled(const Call& call) {
   Product p = product_of(call);
-  if (p.parts > 1) {
-    p.y = call.exec->scratch<float>();
-    p.ldy = p.n;
-    p.add = false;
-  }
+  p.partials = call.exec->scratch<float>();
+  p.tickets = cuda::tickets_for(*call.exec, tiles(p, tile_of(p)) * p.parts.tickets());
   if (tile_of(p) == 64) launch_tiles<64>(call, p);
   else launch_tiles<16>(call, p);
-  if (p.parts == 1) return;
-  const Out& y = call.out[0];
-  cuda::launch(*call.exec, "merge_parts", merge_parts, cuda::grid_for(p.m * p.n, kBlock), kBlock, 0, p.y, p.parts,
-               y.as<float>(), y.ld, p.m, p.n, y.write == Write::kAdd);
 }
 
 }  // namespace

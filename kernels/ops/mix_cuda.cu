@@ -9,6 +9,7 @@ using namespace cuda;
 /// written once.
 template <int kLanes, int kRows>
 __global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, int64_t sample_rows, bool add) {
+  wait_for_earlier();
   for (int64_t c = first_column<kLanes>(); c < e.last; c += column_step<kLanes>())
     for (int64_t first = first_row(); first < e.rows; first += kRows * row_step()) {
       const auto patch = [&](int t) {
@@ -39,6 +40,7 @@ __global__ void mix_rows(MixTerms terms, const float* table, Rows y, Extent e, i
 /// y (+)= table[weight] x; a thread owns kLanes columns of some rows.
 template <int kLanes>
 __global__ void scale_rows(const float* table, int64_t weight, Rows x, Rows y, Extent e, bool add) {
+  wait_for_earlier();
   const float w = table[weight];
   for_elements<kLanes>(e, [&](int64_t r, int64_t c) {
     Lanes<kLanes> v = load_lanes<kLanes>(x.data + r * x.ld + c);
@@ -60,8 +62,8 @@ void run_mix(const Call& call) {
     with_lanes(all_aligned4(e, y, terms), [&]<int kLanes>() {
       const bool four = four_rows(e, kLanes);
       const auto [grid, block] = rows_grid(e, kLanes, four ? 4 : 1);
-      launch(*call.exec, "mix_rows", four ? mix_rows<kLanes, 4> : mix_rows<kLanes, 1>, grid, block, 0, terms,
-             table ? table->as<float>() : nullptr, y, e, rows_per_sample(out), add);
+      launch_dependent(*call.exec, "mix_rows", four ? mix_rows<kLanes, 4> : mix_rows<kLanes, 1>, grid, block, 0,
+                       terms, table ? table->as<float>() : nullptr, y, e, rows_per_sample(out), add);
     });
   }
 }
@@ -74,8 +76,8 @@ void run_scale(const Call& call) {
   const Rows x = rows_of(in, e), y = rows_of(out, e);
   with_lanes(all_aligned4(e, {x, y}), [&]<int kLanes>() {
     const auto [grid, block] = rows_grid(e, kLanes);
-    launch(*call.exec, "scale_rows", scale_rows<kLanes>, grid, block, 0, table.as<float>(), weight, x, y, e,
-           out.write == Write::kAdd);
+    launch_dependent(*call.exec, "scale_rows", scale_rows<kLanes>, grid, block, 0, table.as<float>(), weight, x, y,
+                     e, out.write == Write::kAdd);
   });
 }
 

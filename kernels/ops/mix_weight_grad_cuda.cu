@@ -1,4 +1,6 @@
-// The gradient of the mixed operation's table: all dot products in one pass over G, then one small merge.
+// The gradient of the mixed operation's table: all dot products in one pass over G, merged by the block that comes
+// last.
+#include "kernels/core/cuda/merge.cuh"
 #include "kernels/core/cuda/reduce.cuh"
 #include "kernels/ops/mix_terms.cuh"
 
@@ -6,7 +8,7 @@ namespace mixop::kernels {
 namespace {
 using namespace cuda;
 
-constexpr int kBlock = 256, kWarps = kBlock / kWarp, kMergeBlock = 512;
+constexpr int kBlock = 256, kWarps = kBlock / kWarp;
 constexpr int64_t kMaxBlocks = 1024;
 
 /// How blocks share the rows; a function of the shape alone, so that strides cannot change a bit of the sums.
@@ -30,12 +32,45 @@ Tiles tiles_of(const Extent& e) {
   return t;
 }
 
-/// partial[t, block] = sum of G t_t(z_t) over the block's tiles; a thread owns kLanes channels of kRows rows of a
+/// Where the sums of blocks go, and what becomes of them.
+struct Merge {
+  MergeTree tree;
+  float* partial;  ///< [block][term]
+  unsigned* tickets;
+  Rows dtable;
+  Extent e;
+  bool set;  ///< zero dtable first
+};
+
+/// dtable[place_t] += sums[t] in term order, place_t being the term's weight. One block, after all of its threads
+/// have come; a thread owns each place named.
+template <class S>
+__device__ __forceinline__ void add_to_table(const MixTerms& terms, S sums, const Merge& to) {
+  const int thread = static_cast<int>(threadIdx.x);
+  if (to.set)
+    for (int64_t i = thread; i < to.e.rows * to.e.last; i += kBlock)
+      to.dtable.data[i / to.e.last * to.dtable.ld + i % to.e.last] = 0;
+  __syncthreads();
+  for (int t = thread; t < terms.count; t += kBlock) {
+    const int64_t place = terms.term[t].weight;
+    bool first = true;
+    for (int u = 0; u < t; ++u) first = first && terms.term[u].weight != place;
+    if (!first) continue;
+    double sum = static_cast<double>(to.dtable.data[place]);
+    for (int u = t; u < terms.count; ++u)
+      if (terms.term[u].weight == place) sum += sums[u];
+    to.dtable.data[place] = static_cast<float>(sum);
+  }
+}
+
+/// dtable[weight_t] (+)= sum of G t_t(z_t) over the blocks' tiles; a thread owns kLanes channels of kRows rows of a
 /// tile, a warp adds up its threads, and the block its warps.
 template <int kLanes, int kRows, bool kAligned>
 __global__ void __launch_bounds__(kBlock, 2)
-    mix_weight_grad_tiles(MixTerms terms, Rows g, Extent e, Tiles tiles, float* partial) {
+    mix_weight_grad_tiles(MixTerms terms, Rows g, Extent e, Tiles tiles, Merge to) {
+  wait_for_earlier();
   MIXOP_SHARED(float, sums, kMaxTerms* kWarps);
+  MIXOP_SHARED(double, totals, kMaxTerms);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
   const int down = thread / tiles.columns, across = thread - down * tiles.columns;
   for (int i = thread; i < terms.count * kWarps; i += kBlock) sums[i] = 0;
@@ -75,41 +110,11 @@ __global__ void __launch_bounds__(kBlock, 2)
   for (int t = thread; t < terms.count; t += kBlock) {
     float sum = 0;
     for (int w = 0; w < kWarps; ++w) sum += sums[t * kWarps + w];
-    partial[t * gridDim.x + blockIdx.x] = sum;
+    to.partial[static_cast<int64_t>(blockIdx.x) * terms.count + t] = sum;
   }
-}
-
-/// The places in dtable to which the terms of one launch add.
-struct Places {
-  int count;
-  std::array<int64_t, kMaxTerms> place;
-};
-
-/// dtable[place_t] += sum over blocks of partial[t, block], in term order, after zeroing dtable when `set`. One
-/// block: a warp sums a term, then a thread owns each place named.
-__global__ void __launch_bounds__(kMergeBlock)
-    mix_weight_grad_merge(Places places, const float* partial, int blocks, Rows dtable, Extent e, bool set) {
-  MIXOP_SHARED(double, sums, kMaxTerms);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
-  for (int t = thread / kWarp; t < places.count; t += kMergeBlock / kWarp) {
-    double sum = 0;
-    for (int b = lane; b < blocks; b += kWarp) sum += static_cast<double>(partial[t * blocks + b]);
-    sum = warp_sum(sum);
-    if (lane == 0) sums[t] = sum;
-  }
-  if (set)
-    for (int64_t i = thread; i < e.rows * e.last; i += kMergeBlock)
-      dtable.data[i / e.last * dtable.ld + i % e.last] = 0;
-  __syncthreads();
-  for (int t = thread; t < places.count; t += kMergeBlock) {
-    bool first = true;
-    for (int u = 0; u < t; ++u) first = first && places.place[u] != places.place[t];
-    if (!first) continue;
-    double sum = static_cast<double>(dtable.data[places.place[t]]);
-    for (int u = t; u < places.count; ++u)
-      if (places.place[u] == places.place[t]) sum += sums[u];
-    dtable.data[places.place[t]] = static_cast<float>(sum);
-  }
+  if (merge_parts<kBlock>(to.tree, Addition(), static_cast<int>(blockIdx.x), to.partial, terms.count, terms.count,
+                          to.tickets, [&](int t, double total) { totals[t] = total; }))
+    add_to_table(terms, totals, to);
 }
 
 Extent extent_of(const View& v) { return {v.rows(), v.last()}; }
@@ -129,18 +134,18 @@ void run(const Call& call) {
   const Extent e = extent_of(call.in[0]);
   const Rows g = {call.in[0].as<float>(), call.in[0].ld};
   const Tiles tiles = tiles_of(e);
-  auto* partial = call.exec->scratch<float>();
   for (size_t begin = 0; begin < call.attr<MixAttrs>().terms.size(); begin += kMaxTerms) {
     const MixTerms terms = mix_terms(call, &table, 2, begin);
     const bool aligned = all_aligned4(e, g, terms);
     const auto kernel = tiles.depth == 4 ? tiles_kernel<4>(tiles, aligned) : tiles_kernel<1>(tiles, aligned);
-    launch(*call.exec, "mix_weight_grad_tiles", kernel, dim3(static_cast<unsigned>(tiles.blocks)), dim3(kBlock), 0,
-           terms, g, e, tiles, partial);
-    Places places{terms.count, {}};
-    for (int t = 0; t < terms.count; ++t) places.place[t] = terms.term[t].weight;
-    launch(*call.exec, "mix_weight_grad_merge", mix_weight_grad_merge, dim3(1), dim3(kMergeBlock), 0, places,
-           partial, tiles.blocks, Rows{table.as<float>(), table.ld}, extent_of(table),
-           begin == 0 && call.out[0].write == Write::kSet);
+    const Merge to = {MergeTree(tiles.blocks, terms.count, kBlock),
+                      call.exec->scratch<float>(),
+                      call.exec->tickets,
+                      {table.as<float>(), table.ld},
+                      extent_of(table),
+                      begin == 0 && call.out[0].write == Write::kSet};
+    launch_dependent(*call.exec, "mix_weight_grad_tiles", kernel, dim3(static_cast<unsigned>(tiles.blocks)),
+                     dim3(kBlock), 0, terms, g, e, tiles, to);
   }
 }
 

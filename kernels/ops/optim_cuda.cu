@@ -1,3 +1,4 @@
+#include "kernels/core/cuda/merge.cuh"
 #include "kernels/core/cuda/reduce.cuh"
 #include "kernels/core/cuda/vec.cuh"
 #include "kernels/ops/optim.h"
@@ -14,9 +15,11 @@ int partials(int64_t n) { return static_cast<int>(cuda::grid_for(n, 4 * kBlock, 
 
 __device__ __forceinline__ double square(float x) { return static_cast<double>(x) * static_cast<double>(x); }
 
-// partial[block] = sum of x^2 over the block's elements, in float64. A thread owns 4 elements at a time (`wide`: on
-// 16 bytes), and one of the last n % 4.
-__global__ void __launch_bounds__(kBlock) partial_squares(const float* x, int64_t n, bool wide, double* partial) {
+// norm = sqrt(sum of x^2), in float64. A thread owns 4 elements at a time (`wide`: on 16 bytes), and one of the
+// last n % 4; the block that comes last adds up the blocks' sums.
+__global__ void __launch_bounds__(kBlock) norm_of_blocks(const float* x, int64_t n, bool wide, cuda::MergeTree tree,
+                                                         double* partial, unsigned* tickets, float* norm) {
+  cuda::wait_for_earlier();
   const int64_t threads = int64_t{kBlock} * gridDim.x, first = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   double sum = 0;
   for (int64_t i = 4 * first; i + 3 < n; i += 4 * threads) {
@@ -26,14 +29,8 @@ __global__ void __launch_bounds__(kBlock) partial_squares(const float* x, int64_
   if (first < n % 4) sum += square(x[n / 4 * 4 + first]);
   sum = cuda::block_sum<kBlock>(sum);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-// norm = sqrt(sum of the partials). One block.
-__global__ void __launch_bounds__(kBlock) merge_squares(const double* partial, int count, float* norm) {
-  double sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += kBlock) sum += partial[i];
-  sum = cuda::block_sum<kBlock>(sum);
-  if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
+  cuda::merge_parts<kBlock>(tree, cuda::Addition(), static_cast<int>(blockIdx.x), partial, 1, 1, tickets,
+                            [&](int, double total) { *norm = static_cast<float>(sqrt(total)); });
 }
 
 /// What clipping multiplies gradients with; norm is null where there is no clipping. A NaN norm gives NaN.
@@ -47,7 +44,7 @@ __device__ __forceinline__ float clip_factor(double clip, const float* norm) {
 /// them; thread 0 does so for its block.
 struct Flat {
   float *param, *first, *second;  ///< the state tensors that the rule has
-  const float *grad, *lr, *step, *norm;
+  const float *grad, *lr, *norm;
   int64_t n;
 };
 
@@ -86,6 +83,7 @@ struct SgdScalars {
 // g += decay p, b = momentum b + damp g, p -= lr (nesterov ? g + momentum b : b). first: b.
 template <int kWidth>
 __global__ void __launch_bounds__(kBlock) sgd_update(Flat m, SgdAttrs attrs) {
+  cuda::wait_for_earlier();
   MIXOP_SHARED(SgdScalars, scalars, 1);
   if (threadIdx.x == 0) {
     scalars[0] = SgdScalars{clip_factor(attrs.clip, m.norm), static_cast<float>(attrs.weight_decay),
@@ -104,8 +102,8 @@ struct AdamScalars {
   float clip, decay, shrink, beta1, beta2, rest1, rest2, eps, rate, root;
 };
 
-__device__ AdamScalars adam_scalars(const Flat& m, const AdamAttrs& a) {
-  const double t = static_cast<double>(*m.step + 1.0f), lr = static_cast<double>(*m.lr);
+__device__ AdamScalars adam_scalars(const Flat& m, const AdamAttrs& a, float step) {
+  const double t = static_cast<double>(step + 1.0f), lr = static_cast<double>(*m.lr);
   return {clip_factor(a.clip, m.norm),
           static_cast<float>(a.decoupled ? 0 : a.weight_decay),
           static_cast<float>(a.decoupled ? 1 - lr * a.weight_decay : 1),
@@ -118,11 +116,13 @@ __device__ AdamScalars adam_scalars(const Flat& m, const AdamAttrs& a) {
           static_cast<float>(1 / sqrt(1 - pow(a.beta2, t)))};
 }
 
-// v = mean of g^2, a = mean of g, p -= rate a / (sqrt(v) root + eps) for step + 1. first: a, second: v.
+// v = mean of g^2, a = mean of g, p -= rate a / (sqrt(v) root + eps) for step + 1. first: a, second: v. The block
+// that comes last counts the step, when all have read the old count.
 template <int kWidth>
-__global__ void __launch_bounds__(kBlock) adam_update(Flat m, AdamAttrs attrs) {
+__global__ void __launch_bounds__(kBlock) adam_update(Flat m, AdamAttrs attrs, float* step, unsigned* ticket) {
+  cuda::wait_for_earlier();
   MIXOP_SHARED(AdamScalars, scalars, 1);
-  if (threadIdx.x == 0) scalars[0] = adam_scalars(m, attrs);
+  if (threadIdx.x == 0) scalars[0] = adam_scalars(m, attrs, *step);
   __syncthreads();
   const AdamScalars s = scalars[0];
   each_element<kWidth>(m, [&](float& p, float grad, float& a, float& v) {
@@ -131,10 +131,8 @@ __global__ void __launch_bounds__(kBlock) adam_update(Flat m, AdamAttrs attrs) {
     v = s.beta2 * v + s.rest2 * g * g;
     p = p * s.shrink - s.rate * (a / (sqrtf(v) * s.root + s.eps));
   });
+  if (cuda::last_block(ticket, gridDim.x) && threadIdx.x == 0) *step += 1;
 }
-
-// step += 1. One thread; a launch of its own, because all blocks of adam_update read the old count.
-__global__ void count_step(float* step) { *step += 1; }
 
 struct RmspropScalars {
   float clip, decay, alpha, rest, eps, momentum, lr;
@@ -143,6 +141,7 @@ struct RmspropScalars {
 // v = alpha v + (1 - alpha) g^2, b = momentum b + g / (sqrt(v) + eps), p -= lr b. first: v, second: b.
 template <int kWidth>
 __global__ void __launch_bounds__(kBlock) rmsprop_update(Flat m, RmspropAttrs a) {
+  cuda::wait_for_earlier();
   MIXOP_SHARED(RmspropScalars, scalars, 1);
   if (threadIdx.x == 0) {
     scalars[0] = RmspropScalars{clip_factor(a.clip, m.norm),
@@ -169,13 +168,14 @@ const float* norm_of(const Call& call, double clip, size_t at) {
 }
 
 /// Starts the kernel for accesses of 16 bytes when all tensors of the step lie on them.
-template <class Attrs>
-void launch_step(const Call& call, const char* name, void (*wide)(Flat, Attrs), void (*narrow)(Flat, Attrs),
-                 const Flat& m) {
+template <class Attrs, class... More>
+void launch_step(const Call& call, const char* name, void (*wide)(Flat, Attrs, More...),
+                 void (*narrow)(Flat, Attrs, More...), const Flat& m, More... more) {
   const auto on16 = [](const float* p) { return cuda::aligned4(p, 0, 0); };
   const bool aligned = on16(m.param) && on16(m.grad) && on16(m.first) && on16(m.second);
   const dim3 grid = cuda::grid_for(aligned ? cuda::ceil_div<int64_t>(m.n, 4) : m.n, kBlock);
-  cuda::launch(*call.exec, name, aligned ? wide : narrow, grid, kBlock, 0, m, call.attr<Attrs>());
+  cuda::launch_dependent(*call.exec, name, aligned ? wide : narrow, grid, kBlock, 0, m, call.attr<Attrs>(),
+                         more...);
 }
 
 size_t norm_workspace(const Call& call) { return sizeof(double) * partials(call.in[0].shape.elements()); }
@@ -184,10 +184,9 @@ void run_norm(const Call& call) {
   const View& x = call.in[0];
   const int64_t n = x.shape.elements();
   double* const partial = call.exec->scratch<double>();
-  cuda::launch(*call.exec, "partial_squares", partial_squares, partials(n), kBlock, 0, x.as<float>(), n,
-               cuda::aligned4(x.data, 0, 0), partial);
-  cuda::launch(*call.exec, "merge_squares", merge_squares, 1, kBlock, 0, partial, partials(n),
-               call.out[0].as<float>());
+  const cuda::MergeTree tree(partials(n), 1, kBlock);
+  cuda::launch_dependent(*call.exec, "norm_of_blocks", norm_of_blocks, partials(n), kBlock, 0, x.as<float>(), n,
+                         cuda::aligned4(x.data, 0, 0), tree, partial, call.exec->tickets, call.out[0].as<float>());
 }
 
 void run_sgd(const Call& call) {
@@ -199,7 +198,6 @@ void run_sgd(const Call& call) {
                          .second = nullptr,
                          .grad = in[1].as<float>(),
                          .lr = in[3].as<float>(),
-                         .step = nullptr,
                          .norm = norm_of(call, attrs.clip, 4),
                          .n = in[0].shape.elements()});
 }
@@ -212,10 +210,9 @@ void run_adam(const Call& call) {
                           .second = in[3].as<float>(),
                           .grad = in[1].as<float>(),
                           .lr = in[5].as<float>(),
-                          .step = in[4].as<float>(),
                           .norm = norm_of(call, call.attr<AdamAttrs>().clip, 6),
-                          .n = in[0].shape.elements()});
-  cuda::launch(*call.exec, "count_step", count_step, 1, 1, 0, in[4].as<float>());
+                          .n = in[0].shape.elements()},
+                         in[4].as<float>(), call.exec->tickets);
 }
 
 void run_rmsprop(const Call& call) {
@@ -227,7 +224,6 @@ void run_rmsprop(const Call& call) {
                              .second = attrs.momentum == 0 ? nullptr : in[3].as<float>(),
                              .grad = in[1].as<float>(),
                              .lr = in[4].as<float>(),
-                             .step = nullptr,
                              .norm = norm_of(call, attrs.clip, 5),
                              .n = in[0].shape.elements()});
 }

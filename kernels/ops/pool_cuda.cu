@@ -9,7 +9,8 @@ using namespace cuda;
 /// y = max or mean of the valid cells of each window: a thread owns a pack of channels of one pixel of y.
 template <bool kMax, int kWidth>
 __global__ void __launch_bounds__(kPoolThreads)
-    pool_plain(PoolShape s, const float* __restrict__ x, int ldx, float* __restrict__ y, int ldy) {
+    pool_plain(PoolShape s, const float* x, int ldx, float* y, int ldy) {
+  wait_for_earlier();
   const int packs = s.channels / kWidth, pixels = s.v.outputs * s.h.outputs;
   const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int pixel = item / packs, c = item % packs * kWidth, yo = pixel / s.h.outputs, xo = pixel % s.h.outputs;
@@ -24,7 +25,8 @@ __global__ void __launch_bounds__(kPoolThreads)
 /// The same for 3x3 windows: a thread owns 4 channels of kStrip pixels of y below each other.
 template <bool kMax, int kStride>
 __global__ void __launch_bounds__(kPoolThreads)
-    pool_3x3(PoolShape shape, const float* __restrict__ x, int ldx, float* __restrict__ y, int ldy) {
+    pool_3x3(PoolShape shape, const float* x, int ldx, float* y, int ldy) {
+  wait_for_earlier();
   const PoolShape s = as_3x3<kStride>(shape);
   const int packs = s.channels / 4, columns = s.h.outputs * packs;
   const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -116,8 +118,8 @@ void forward_plain(const Call& call) {
   const PoolShape s(call.attr<PoolAttrs>(), x.shape);
   with_width(aligned4(x) && aligned4(y), [&]<int kWidth>() {
     const int items = s.v.outputs * s.h.outputs * (s.channels / kWidth);
-    launch(*call.exec, "pool_plain", pool_plain<kMax, kWidth>, image_grid(items, s.images), kPoolThreads, 0, s,
-           x.as<float>(), image_ld(x), y.as<float>(), image_ld(y));
+    launch_dependent(*call.exec, "pool_plain", pool_plain<kMax, kWidth>, image_grid(items, s.images), kPoolThreads,
+                     0, s, x.as<float>(), image_ld(x), y.as<float>(), image_ld(y));
   });
 }
 
@@ -129,8 +131,8 @@ void forward_3x3(const Call& call) {
   const PoolShape s(a, x.shape);
   const int items = ceil_div(s.v.outputs, kStrip) * s.h.outputs * (s.channels / 4);
   with_stride(a, [&]<int kStride>() {
-    launch(*call.exec, "pool_3x3", pool_3x3<kMax, kStride>, image_grid(items, s.images), kPoolThreads, 0, s,
-           x.as<float>(), image_ld(x), y.as<float>(), image_ld(y));
+    launch_dependent(*call.exec, "pool_3x3", pool_3x3<kMax, kStride>, image_grid(items, s.images), kPoolThreads, 0,
+                     s, x.as<float>(), image_ld(x), y.as<float>(), image_ld(y));
   });
 }
 

@@ -47,6 +47,7 @@ OutputOf output_of(const View& x, const ReduceAttrs& attrs) {
 
 /// dx (+)= dy share; a thread owns one column of some rows.
 __global__ void reduce_grad_rows(Elements dy, OutputOf output, float share, Rows dx, Extent e, bool add) {
+  wait_for_earlier();
   for_elements<1>(e, [&](int64_t r, int64_t c) {
     const float g = dy[output.outer.offset(r) + c * output.step] * share;
     float& out = dx.data[r * dx.ld + c];
@@ -58,6 +59,7 @@ __global__ void reduce_grad_rows(Elements dy, OutputOf output, float share, Rows
 /// there are no ties and dx is NaN.
 __global__ void reduce_max_grad_rows(Elements dy, OutputOf output, Rows x, Elements y, const float* ties, Rows dx,
                                      Extent e, bool add) {
+  wait_for_earlier();
   for_elements<1>(e, [&](int64_t r, int64_t c) {
     const int64_t o = output.outer.offset(r) + c * output.step;
     const float tie = x.data[r * x.ld + c] == y[o] ? 1 : 0;
@@ -81,15 +83,16 @@ void run_reduce_grad(const Call& call) {
   const auto [grid, block] = rows_grid(e, 1);
   if (attrs.kind != Reduce::kMax) {
     const float share = attrs.kind == Reduce::kMean ? 1 / static_cast<float>(r.count) : 1;
-    return launch(*call.exec, "reduce_grad_rows", reduce_grad_rows, grid, block, 0, dy, output, share, to, e, add);
+    return launch_dependent(*call.exec, "reduce_grad_rows", reduce_grad_rows, grid, block, 0, dy, output, share, to,
+                            e, add);
   }
   const View& x = call.in[1];
   const Elements y = elements_of(call.in[2]);
   auto* ties = call.exec->scratch<float>();
   start_reduce(*call.exec, TiesOf{{}, y}, x, reduction_of(x, attrs), ReduceSink{{ties, r.outputs, r.outputs}},
                static_cast<int64_t>(ties_bytes(r)));
-  launch(*call.exec, "reduce_max_grad_rows", reduce_max_grad_rows, grid, block, 0, dy, output,
-         Rows{x.as<float>(), x.ld}, y, ties, to, e, add);
+  launch_dependent(*call.exec, "reduce_max_grad_rows", reduce_max_grad_rows, grid, block, 0, dy, output,
+                   Rows{x.as<float>(), x.ld}, y, ties, to, e, add);
 }
 size_t reduce_grad_workspace(const Call& call) {
   const ReduceAttrs& attrs = call.attr<ReduceGradAttrs>().reduce;

@@ -17,6 +17,7 @@ struct Shuffle {
 // y[j groups + i] (+)= x[i width + j]. A thread owns kWidth neighbouring channels of y at a time.
 template <int kWidth, bool kAdd>
 __global__ void shuffle_rows(Shuffle m) {
+  cuda::wait_for_earlier();
   const int columns = m.channels / kWidth;
   const int64_t items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t item = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; item < items; item += threads) {
@@ -37,8 +38,8 @@ __global__ void shuffle_rows(Shuffle m) {
 template <int kWidth>
 void launch_shuffle(const Call& call, const Shuffle& m) {
   const auto kernel = call.out[0].write == Write::kAdd ? shuffle_rows<kWidth, true> : shuffle_rows<kWidth, false>;
-  cuda::launch(*call.exec, "shuffle_rows", kernel, cuda::grid_for(m.rows * m.channels / kWidth, kBlock), kBlock, 0,
-               m);
+  cuda::launch_dependent(*call.exec, "shuffle_rows", kernel, cuda::grid_for(m.rows * m.channels / kWidth, kBlock),
+                         kBlock, 0, m);
 }
 
 void run_shuffle(const Call& call) {

@@ -29,6 +29,7 @@ AxisLanes lanes_of(const View& v, int axis) {
 /// y = exp(x) / sum exp(x), or its logarithm; a group of threads owns a lane.
 template <class G, bool kLog>
 __global__ void softmax_lanes(AxisLanes from, AxisLanes to, int64_t lanes, int64_t n) {
+  wait_for_earlier();
   const int64_t i = G::row();
   if (i >= lanes) return;
   const float* x = from.start(i);
@@ -45,6 +46,7 @@ __global__ void softmax_lanes(AxisLanes from, AxisLanes to, int64_t lanes, int64
 template <class G, bool kLog>
 __global__ void softmax_grad_lanes(AxisLanes upstream, AxisLanes result, AxisLanes to, int64_t lanes, int64_t n,
                                    bool add) {
+  wait_for_earlier();
   const int64_t i = G::row();
   if (i >= lanes) return;
   const float *dy = upstream.start(i), *y = result.start(i);
@@ -78,8 +80,8 @@ void run(const Call& call) {
   const AxisLanes x = lanes_of(call.in[0], axis), y = lanes_of(call.out[0], axis);
   const int64_t n = call.in[0].shape[axis], lanes = call.in[0].shape.elements() / n;
   with_group(n, axis == call.in[0].shape.rank() - 1, [&]<class G>(G) {
-    launch(*call.exec, "softmax_lanes", softmax_lanes<G, kLog>, grid_for(lanes, G::kPerBlock, INT32_MAX),
-           dim3(kGroupBlock), 0, x, y, lanes, n);
+    launch_dependent(*call.exec, "softmax_lanes", softmax_lanes<G, kLog>, grid_for(lanes, G::kPerBlock, INT32_MAX),
+                     dim3(kGroupBlock), 0, x, y, lanes, n);
   });
 }
 
@@ -89,8 +91,9 @@ void run_grad(const Call& call) {
   const AxisLanes dy = lanes_of(call.in[0], axis), y = lanes_of(call.in[1], axis), dx = lanes_of(call.out[0], axis);
   const int64_t n = call.in[0].shape[axis], lanes = call.in[0].shape.elements() / n;
   with_group(n, axis == call.in[0].shape.rank() - 1, [&]<class G>(G) {
-    launch(*call.exec, "softmax_grad_lanes", softmax_grad_lanes<G, kLog>, grid_for(lanes, G::kPerBlock, INT32_MAX),
-           dim3(kGroupBlock), 0, dy, y, dx, lanes, n, call.out[0].write == Write::kAdd);
+    launch_dependent(*call.exec, "softmax_grad_lanes", softmax_grad_lanes<G, kLog>,
+                     grid_for(lanes, G::kPerBlock, INT32_MAX), dim3(kGroupBlock), 0, dy, y, dx, lanes, n,
+                     call.out[0].write == Write::kAdd);
   });
 }
 

@@ -10,6 +10,7 @@ using namespace cuda;
 /// y = f(x); a thread owns kLanes columns of some rows.
 template <Unary kKind, int kLanes>
 __global__ void unary_rows(Rows x, Rows y, Extent e) {
+  wait_for_earlier();
   for_elements<kLanes>(e, [&](int64_t r, int64_t c) {
     Lanes<kLanes> v = load_lanes<kLanes>(x.data + r * x.ld + c);
 #pragma unroll
@@ -21,6 +22,7 @@ __global__ void unary_rows(Rows x, Rows y, Extent e) {
 /// dx (+)= dy f'(x); a thread owns kLanes columns of some rows.
 template <Unary kKind, int kLanes>
 __global__ void unary_grad_rows(Rows dy, Rows x, Rows dx, Extent e, bool add) {
+  wait_for_earlier();
   for_elements<kLanes>(e, [&](int64_t r, int64_t c) {
     Lanes<kLanes> g = load_lanes<kLanes>(dy.data + r * dy.ld + c);
     const Lanes<kLanes> v = load_lanes<kLanes>(x.data + r * x.ld + c);
@@ -33,6 +35,7 @@ __global__ void unary_grad_rows(Rows dy, Rows x, Rows dx, Extent e, bool add) {
 /// dx (+)= dy where t(x) > 0, else 0; a thread owns kLanes channels of some rows.
 template <int kLanes>
 __global__ void relu_grad_rows(Rows dy, Rows x, Rows dx, DeviceLoader norm, Extent e, bool add) {
+  wait_for_earlier();
   for (int64_t c = first_column<kLanes>(); c < e.last; c += column_step<kLanes>()) {
     const OwnTransform<kLanes> t = own_transform<kLanes>(norm, c);
     for (int64_t r = first_row(); r < e.rows; r += row_step()) {
@@ -51,7 +54,7 @@ void start_unary(const Call& call) {
   const Rows x = rows_of(call.in[0], e), y = rows_of(call.out[0], e);
   with_lanes(all_aligned4(e, {x, y}), [&]<int kLanes>() {
     const auto [grid, block] = rows_grid(e, kLanes);
-    launch(*call.exec, "unary_rows", unary_rows<kKind, kLanes>, grid, block, 0, x, y, e);
+    launch_dependent(*call.exec, "unary_rows", unary_rows<kKind, kLanes>, grid, block, 0, x, y, e);
   });
 }
 
@@ -62,7 +65,8 @@ void start_unary_grad(const Call& call) {
   const bool add = call.out[0].write == Write::kAdd;
   with_lanes(all_aligned4(e, {dy, x, dx}), [&]<int kLanes>() {
     const auto [grid, block] = rows_grid(e, kLanes);
-    launch(*call.exec, "unary_grad_rows", unary_grad_rows<kKind, kLanes>, grid, block, 0, dy, x, dx, e, add);
+    launch_dependent(*call.exec, "unary_grad_rows", unary_grad_rows<kKind, kLanes>, grid, block, 0, dy, x, dx, e,
+                     add);
   });
 }
 
@@ -93,8 +97,8 @@ void run_relu_grad(const Call& call) {
   const Rows rows[] = {rows_of(dy, e), rows_of(x, e), rows_of(dx, e)};
   with_lanes(all_aligned4(e, {rows[0], rows[1], rows[2]}) && aligned4(norm), [&]<int kLanes>() {
     const auto [grid, block] = rows_grid(e, kLanes, load.norm ? 4 : 1);
-    launch(*call.exec, "relu_grad_rows", relu_grad_rows<kLanes>, grid, block, 0, rows[0], rows[1], rows[2], norm, e,
-           dx.write == Write::kAdd);
+    launch_dependent(*call.exec, "relu_grad_rows", relu_grad_rows<kLanes>, grid, block, 0, rows[0], rows[1],
+                     rows[2], norm, e, dx.write == Write::kAdd);
   });
 }
 

@@ -52,15 +52,17 @@ inline std::vector<Case> batch_norm_cases() {
                        return Values{autograd::batch_norm(g, in[0], bn)};
                      }});
   }
-  // So many rows that a thread of any kernel walks over several tiles of them.
-  cases.push_back({"batch_norm of many rows",
-                   {{"x", {3, 419, 419, 1}}, {"gamma", {1}}, {"beta", {1}}},
-                   [](Graph& g, const Values& in) {
-                     BatchNorm bn;
-                     bn.gamma = in[1];
-                     bn.beta = in[2];
-                     return Values{autograd::batch_norm(g, in[0], bn)};
-                   }});
+  // So many rows that a thread of any kernel walks over several tiles of them, and that a device merges their sums
+  // in two rounds.
+  for (const Shape& x : {Shape{3, 419, 419, 1}, Shape{65, 64, 31}})
+    cases.push_back({kernels::text("batch_norm of many rows", x),
+                     {{"x", x}, {"gamma", {x.last()}}, {"beta", {x.last()}}},
+                     [](Graph& g, const Values& in) {
+                       BatchNorm bn;
+                       bn.gamma = in[1];
+                       bn.beta = in[2];
+                       return Values{autograd::batch_norm(g, in[0], bn)};
+                     }});
   // The results are slices of one wider tensor, and the gradient of one arrives scaled.
   for (const int64_t c : {4, 16, 17})
     cases.push_back({kernels::text("batch_norm of slices, channels ", c),
@@ -69,6 +71,28 @@ inline std::vector<Case> batch_norm_cases() {
                        const Value a = autograd::batch_norm(g, in[0], {}), b = autograd::batch_norm(g, in[1], {});
                        return Values{autograd::concat(g, {autograd::scale(g, in[2], a, 4), b}, 3)};
                      }});
+  // bn_reduce of several norms in one call, and of more than one launch takes.
+  for (const size_t norms : {2, 3, 26}) {
+    Case many{kernels::text("bn_reduce of ", norms, " norms"), {}, {}};
+    for (size_t n = 0; n < norms; ++n) {
+      const Shape &x = norms > 3 ? shapes[n % 3] : shapes[3 * n + 4], c{x.last()};
+      const auto input = [&](const char* name, const Shape& shape,
+                             CaseInput::Fill fill = CaseInput::Fill::kNormal) {
+        many.inputs.push_back(
+            {.name = kernels::text(name, n), .shape = shape, .fill = fill, .differentiate = false});
+      };
+      input("dy", x);
+      input("x", x);
+      input("mean", c);
+      input("rstd", c, CaseInput::Fill::kPositive);
+    }
+    many.build = [norms](Graph& g, const Values& in) {
+      kernels::BatchNormAttrs attrs;
+      attrs.count = static_cast<int>(norms);
+      return g.add(autograd::kBnReduce, in, attrs);
+    };
+    cases.push_back(many);
+  }
   return cases;
 }
 

@@ -32,6 +32,7 @@ inline std::vector<Case> matmul_cases() {
   }
   for (const int64_t size : {4, 8, 15, 16, 31, 32, 36, 64, 108, 129}) add(5, size, size, false, true);
   for (const int64_t rows : {11, 12, 13, 16, 24, 95, 96, 192}) add(rows, 16, 8, false, false);
+  add(3, 5, 9000, true, false);  // as many parts of the depth as a device merges in two rounds
   cases.push_back({"linear [64,48] to 10", {{"x", {64, 48}}, {"w", {10, 48}}}, [](Graph& g, const Values& in) {
                      return Values{linear(g, in[0], in[1])};
                    }});

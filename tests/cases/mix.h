@@ -130,6 +130,7 @@ inline std::vector<Case> mix_cases() {
   }
   cases.push_back(mix_case({2, 5, 7, 108}, {14, 8}, 31, true));
   cases.push_back(mix_pair_case({9, 32, 32, 16}));               // more blocks of rows than partial sums
+  cases.push_back(mix_pair_case({1, 65, 64, 31}));               // so many that they are merged in two rounds
   cases.push_back(mix_case({2, 5, 5, 8}, {3}, 7, false));        // elements used more than once
   cases.push_back(mix_case({2, 5, 5, 8}, {2, 2, 3}, 4, false));  // some without a term
   cases.push_back(mix_case({2, 5, 5, 8}, {1}, 1, false));

@@ -81,7 +81,8 @@ TEST_F(EmulatedRuntime, ReplaysACapturedGraph) {
   MIXOP_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
   MIXOP_CUDA_CHECK(cudaMemcpyAsync(x, host.data(), kBytes, cudaMemcpyHostToDevice, stream));
   double_x();
-  double_x();
+  exec.dependent = true;
+  cuda::launch_dependent(exec, "double_after_wait", double_after_wait, 1, kThreads, 0, x);
   MIXOP_CUDA_CHECK(cudaMemcpyAsync(back.data(), x, kBytes, cudaMemcpyDeviceToHost, stream));
   cudaStreamCaptureStatus status{};
   MIXOP_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));

@@ -104,6 +104,22 @@ __global__ void copy_to(const float* x, float* y, int shift) { y[item() + shift]
 __global__ void copy4(const float* x, float* y) { cuda::store4(y + 4 * item(), cuda::load4(x + 4 * item())); }
 __global__ void double_it(float* x) { x[item()] *= 2; }
 
+/// The rest is what threads of a kernel that may start early get wrong; this one is right.
+__global__ void double_after_wait(float* x) {
+  cuda::wait_for_earlier();
+  x[item()] *= 2;
+}
+__global__ void wait_in_branch(float* x) {
+  if (thread() >= 8) return;
+  cuda::wait_for_earlier();
+  x[item()] *= 2;
+}
+__global__ void load_before_wait(float* x) {
+  const float4 v = cuda::load4(x + 4 * item());
+  cuda::wait_for_earlier();
+  cuda::store4(x + 4 * item(), v);
+}
+
 __global__ void barrier_after_return(float* x) {
   if (thread() == 5) return;
   __syncthreads();

@@ -45,6 +45,7 @@ inline const char* noted = nullptr;
 struct LaunchShape {
   dim3 grid, block;
   size_t dynamic_bytes;
+  bool dependent;  // may start before the kernel ahead is done
 };
 
 /// Chooses the order of blocks and threads from now on. Before: MIXOP_EMULATION_SEED or 1.
@@ -73,6 +74,7 @@ inline void run(const char* name, const LaunchShape& shape, void (*body)(void*),
   block.body = body;
   block.arguments = arguments;
   block.dynamic_bytes = shape.dynamic_bytes;
+  block.dependent = shape.dependent;
   gridDim = shape.grid;
   prepare_threads(shape.block);
   const uint64_t blocks_n = uint64_t{gridDim.x} * gridDim.y * gridDim.z;

@@ -73,6 +73,7 @@ struct Thread {
   uint64_t value, result;
   uint64_t synced;  // when it last took part in a warp operation, and with whom
   unsigned synced_mask;
+  bool waited;  // for the kernel ahead
 };
 
 struct Warp {
@@ -92,6 +93,7 @@ struct Block {
   size_t dynamic_bytes, shared_bytes;
   const void* dynamic_site;
   uint64_t random;
+  bool dependent;  // may start before the kernel ahead is done
   Thread* running;
   uint64_t me;  // running->id
   Fiber host;
@@ -149,6 +151,12 @@ struct ThreadError : std::runtime_error {
 };
 [[noreturn]] inline void fail_thread(const std::string& what) { throw ThreadError(place() + what); }
 
+/// A thread of a dependent launch that has not waited must not do this.
+inline void expect_waited(const char* does) {
+  if (block.dependent && !block.running->waited)
+    fail_thread(kernels::text(does, " without having waited for the kernel ahead, which may still run"));
+}
+
 inline void run_next(Fiber& from);
 
 /// What a fiber does: runs its thread, then offers its stack to whichever thread comes next.
@@ -158,6 +166,7 @@ inline void fiber_main(transfer_t t) {
   for (;;) {
     try {
       block.body(block.arguments);
+      expect_waited("returns");
     } catch (const ThreadError& e) {
       fibers().failure = e.what();
     } catch (const std::exception& e) {
@@ -344,7 +353,10 @@ inline void run_block() {
   block.shared_bytes = block.dynamic_bytes;
   block.dynamic_site = nullptr;
   block.start = block.synced = ++block.clock;
-  for (unsigned i = 0; i < block.threads_n; ++i) block.threads[i].fiber = nullptr;
+  for (unsigned i = 0; i < block.threads_n; ++i) {
+    block.threads[i].fiber = nullptr;
+    block.threads[i].waited = false;
+  }
   for (unsigned i = 0; i * kLanes < block.threads_n; ++i) block.warps[i].waiting = 0;
   make_all_ready();
   fibers().failure.clear();

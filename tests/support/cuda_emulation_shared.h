@@ -168,6 +168,7 @@ struct DynamicSharedStorage {
 };
 
 inline void assert_aligned(const void* p, size_t bytes) {
+  expect_waited("reads or writes device memory");
   if (reinterpret_cast<uintptr_t>(p) % bytes != 0) [[unlikely]]
     fail_thread(kernels::text("misaligned access of ", bytes, " bytes at ", p));
 }

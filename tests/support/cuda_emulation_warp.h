@@ -43,6 +43,8 @@ inline T shuffle(Shuffle kind, const char* name, unsigned mask, T value, unsigne
 inline void __syncthreads(mixop::emulation::Site site = mixop::emulation::Site::here()) {
   mixop::emulation::barrier(site);
 }
+inline void cudaGridDependencySynchronize() { mixop::emulation::block.running->waited = true; }
+inline void cudaTriggerProgrammaticLaunchCompletion() {}
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu, mixop::emulation::Site site = mixop::emulation::Site::here()) {
   mixop::emulation::warp_operation("__syncwarp", mask, 0, nullptr, site);
 }

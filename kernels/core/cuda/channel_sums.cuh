@@ -1,41 +1,55 @@
-// Two sums a channel: partial ones of each block, merged in block order; and statistics as such sums.
+// Sums a channel over all blocks, merged by the block that comes last; and statistics as such sums.
 #pragma once
 
 #include "kernels/core/cuda/columns.cuh"
+#include "kernels/core/cuda/merge.cuh"
 #include "kernels/core/cuda/running.cuh"
 
 namespace mixop::kernels::cuda {
 
-constexpr int kMergeThreads = 128;  // a warp for each channel
+/// Where the blocks of [rows, channels] leave their sums: for each group of blocks with the same channels, block
+/// after block, kSums numbers a channel.
+struct ColumnSums {
+  double* partials = nullptr;
+  unsigned* tickets = nullptr;
+  MergeTree tree;
+  int size = 0;  ///< of a block's part
 
-/// Leaves a block's two sums in partials[channel][block][2].
-template <int kWidth>
-__device__ void store_partials(const Columns& k, double (&sums)[2][kWidth], double* partials) {
-  reduce_columns(k, sums, [&](int channel, int which, double sum) {
-    partials[(static_cast<int64_t>(channel) * gridDim.x + blockIdx.x) * 2 + which] = sum;
-  });
-}
-
-/// The two sums over all blocks of the channel of this warp.
-struct Merged {
-  double first = 0, second = 0;
-
-  __device__ Merged(const double* partials, int channel, int blocks) {
-    const double* p = partials + static_cast<int64_t>(channel) * blocks * 2;
-    for (int i = static_cast<int>(threadIdx.x) % kWarp; i < blocks; i += kWarp) {
-      first += p[2 * i];
-      second += p[2 * i + 1];
-    }
-    first = warp_sum(first);
-    second = warp_sum(second);
-  }
+  ColumnSums() = default;
+  ColumnSums(const Columns& k, int width, int sums, double* partials_, unsigned* tickets_)
+      : partials(partials_),
+        tickets(tickets_),
+        tree(k.grid.x, k.columns * width * sums, kColumnThreads),
+        size(k.columns * width * sums) {}
+  int64_t doubles(const Columns& k) const { return int64_t{k.grid.x} * k.grid.y * size; }
+  int64_t all_tickets(const Columns& k) const { return int64_t{k.grid.y} * tree.tickets(); }
 };
-__device__ __forceinline__ int merged_channel() {
-  return static_cast<int>(blockIdx.x * (kMergeThreads / kWarp) + threadIdx.x / kWarp);
-}
 
-inline dim3 merge_grid(int channels) {
-  return dim3(static_cast<unsigned>(ceil_div(channels, kMergeThreads / kWarp)));
+/// Adds v over all blocks with the same channels. The block that comes last calls finish(channel, sums) for each of
+/// them, sums being kSums of a shared array from there on. All threads must call.
+template <int kSums, int kWidth, class Finish>
+__device__ __forceinline__ void merge_columns(const Columns& k, const ColumnSums& to, uint3 block,
+                                              double (&v)[kSums][kWidth], Finish&& finish) {
+  MIXOP_SHARED(double, total, kMostColumnChannels* kSums);
+  const int first = static_cast<int>(block.y) * k.columns * kWidth, part = static_cast<int>(block.x);
+  double* const parts = to.partials + static_cast<int64_t>(block.y) * to.tree.parts * to.size;
+  const bool alone = to.tree.parts == 1;
+  reduce_columns(
+      k, v,
+      [&](int channel, int which, double sum) {
+        const int i = (channel - first) * kSums + which;
+        if (alone) total[i] = sum;
+        else parts[static_cast<int64_t>(part) * to.size + i] = sum;
+      },
+      block);
+  const int own = min(k.columns * kWidth, k.channels - first);
+  if (!alone && !merge_parts<kColumnThreads>(to.tree, Addition(), part, parts, own * kSums, to.size,
+                                             to.tickets + block.y * to.tree.tickets(),
+                                             [&](int i, double sum) { total[i] = sum; }))
+    return;
+  __syncthreads();
+  const int i = static_cast<int>(threadIdx.x);
+  if (i < own) finish(first + i, total, i * kSums);
 }
 
 /// Adds n of the numbers v of each channel to sum (x - k), sum (x - k)^2 with k = origin: deviations are taken from
@@ -64,23 +78,23 @@ __device__ __forceinline__ void add_moments(const Pack<kWidth> (&v)[kTile], int 
   }
 }
 
-/// mean = k + S / M, var = (Q - S^2 / M) / M, rstd = 1 / sqrt(var + eps) of the sums S, Q above: a warp owns a
-/// channel, and moves its running statistics.
-static __global__ void __launch_bounds__(kMergeThreads)
-    bn_stats_merge(const double* __restrict__ partials, const float* __restrict__ x, int blocks, int channels,
-                   double rows, double eps, RunningPairs running, float* __restrict__ mean, float* __restrict__ var,
-                   float* __restrict__ rstd) {
-  const int c = merged_channel();
-  if (c >= channels) return;
-  const Merged sums(partials, c, blocks);
-  if (threadIdx.x % kWarp != 0) return;
-  double v = (sums.second - sums.first * (sums.first / rows)) / rows;
-  if (v < 0) v = 0;
-  const float m = static_cast<float>(x[c] + sums.first / rows), biased = static_cast<float>(v);
-  mean[c] = m;
-  var[c] = biased;
-  rstd[c] = static_cast<float>(1 / sqrt(v + eps));
-  running.move(c, m, biased);
-}
+/// What statistics are written to.
+struct StatsOut {
+  float *mean, *var, *rstd;
+  double rows, eps;
+
+  /// mean = k + S / M, var = (Q - S^2 / M) / M, rstd = 1 / sqrt(var + eps) of the sums S, Q above for channel c,
+  /// whose running statistics move.
+  __device__ __forceinline__ void write(int c, float origin, double s, double q,
+                                        const RunningPairs& running) const {
+    double v = (q - s * (s / rows)) / rows;
+    if (v < 0) v = 0;
+    const float m = static_cast<float>(origin + s / rows), biased = static_cast<float>(v);
+    mean[c] = m;
+    var[c] = biased;
+    rstd[c] = static_cast<float>(1 / sqrt(v + eps));
+    running.move(c, m, biased);
+  }
+};
 
 }  // namespace mixop::kernels::cuda

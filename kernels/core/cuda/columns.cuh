@@ -13,10 +13,11 @@ constexpr int kMostColumnChannels = 64;
 /// How blocks cover [rows, channels]. A block owns `columns` neighbouring packs of channels (a power of two, at
 /// most 32) and `block_rows` rows; neighbouring threads own neighbouring packs, so that loads coalesce.
 struct Columns {
-  int64_t rows, block_rows;
-  int channels, columns;
+  int64_t rows = 0, block_rows = 0;
+  int channels = 0, columns = 0;
   dim3 grid;
 
+  Columns() = default;
   /// Every thread gets at least `tile` rows, more when there would be above `most` blocks along the rows.
   Columns(int64_t rows, int64_t channels, int width, int tile, int64_t most)
       : rows(rows), channels(static_cast<int>(channels)), columns(width == 4 ? 16 : 32) {
@@ -36,11 +37,12 @@ struct ColumnPlace {
   int c, step;
   int64_t row, end;
 
-  __device__ explicit ColumnPlace(const Columns& k) {
+  /// `block` is its place in k.grid.
+  __device__ explicit ColumnPlace(const Columns& k, uint3 block = blockIdx) {
     const int thread = static_cast<int>(threadIdx.x);
-    c = (static_cast<int>(blockIdx.y) * k.columns + thread % k.columns) * kWidth;
+    c = (static_cast<int>(block.y) * k.columns + thread % k.columns) * kWidth;
     step = kColumnThreads / k.columns;
-    const int64_t first = blockIdx.x * k.block_rows, last = first + k.block_rows;
+    const int64_t first = block.x * k.block_rows, last = first + k.block_rows;
     row = first + thread / k.columns;
     end = c >= k.channels ? 0 : last < k.rows ? last : k.rows;
   }
@@ -66,7 +68,8 @@ __device__ __forceinline__ int load_tile(const ColumnPlace<kWidth>& at, int64_t 
 /// Sums over the threads of a block that own the same channels, in a fixed order; store(channel, which, sum) is
 /// then called once for each channel and sum. All threads must call.
 template <int kSums, int kWidth, class Store>
-__device__ __forceinline__ void reduce_columns(const Columns& k, double (&v)[kSums][kWidth], Store store) {
+__device__ __forceinline__ void reduce_columns(const Columns& k, double (&v)[kSums][kWidth], Store store,
+                                               uint3 block = blockIdx) {
   constexpr int kWarps = kColumnThreads / kWarp;
   constexpr int kMostPartials = kWarps * kMostColumnChannels * kSums;
   MIXOP_SHARED(double, partial, kMostPartials);
@@ -83,7 +86,7 @@ __device__ __forceinline__ void reduce_columns(const Columns& k, double (&v)[kSu
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) partial[warp * sums + (lane * kWidth + j) * kSums + s] = v[s][j];
   __syncthreads();
-  const int channel = static_cast<int>(blockIdx.y) * k.columns * kWidth + thread / kSums;
+  const int channel = static_cast<int>(block.y) * k.columns * kWidth + thread / kSums;
   if (thread < sums && channel < k.channels) {
     double sum = 0;
     for (int w = 0; w < kWarps; ++w) sum += partial[w * sums + thread];

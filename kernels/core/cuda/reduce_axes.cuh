@@ -1,5 +1,6 @@
-// Reductions of any axes: partial results of the parts of each output element, merged by a second kernel when there
-// is more than one part. How the work is cut depends on shapes alone, not on strides, and so do the results.
+// Reductions of any axes: partial results of the parts of each output element, merged by the block that comes last
+// when there is more than one part. How the work is cut depends on shapes alone, not on strides, and so do the
+// results.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 #include <bit>
 #include <cmath>
 
-#include "kernels/core/cuda/reduce.cuh"
+#include "kernels/core/cuda/merge.cuh"
 
 namespace mixop::kernels::cuda {
 
@@ -96,12 +97,9 @@ inline ReduceTiles reduce_tiles(const Reduction& r) {
   return t;
 }
 
-// What is computed: the kernel's type of a partial result, how an element of output o enters, how two merge.
-struct SumOf {
-  using Partial = double;
-  static constexpr double kNone = 0;
+// What is computed, as for merge.cuh, and how an element of output o enters.
+struct SumOf : Addition {
   __device__ double take(double sum, float x, int64_t) const { return sum + static_cast<double>(x); }
-  __device__ double merge(double a, double b) const { return a + b; }
 };
 struct MaxOf {
   using Partial = float;
@@ -128,8 +126,10 @@ struct ReduceSink {
 
 /// One part of an output in each slot of a block; a thread owns every lanes-th element of it, a tree adds lanes.
 template <class R>
-__global__ void __launch_bounds__(kReduceBlock) reduce_parts(R op, const float* x, Reduction r, ReduceTiles tiles,
-                                                             typename R::Partial* partial, ReduceSink sink) {
+__global__ void __launch_bounds__(kReduceBlock)
+    reduce_parts(R op, const float* x, Reduction r, ReduceTiles tiles, MergeTree merging,
+                 typename R::Partial* partial, unsigned* tickets, ReduceSink sink) {
+  wait_for_earlier();
   using Partial = typename R::Partial;
   MIXOP_SHARED(Partial, tree, kReduceBlock);
   const int thread = static_cast<int>(threadIdx.x);
@@ -150,42 +150,34 @@ __global__ void __launch_bounds__(kReduceBlock) reduce_parts(R op, const float* 
     __syncthreads();
     if (lane < step) tree[at] = op.merge(tree[at], tree[at + step * tiles.slots]);
   }
-  if (lane > 0 || o >= r.outputs) return;
-  if (tiles.parts == 1) sink.write(o, static_cast<double>(tree[at]));
-  else partial[o * tiles.parts + part] = tree[at];
-}
-
-/// Merges the parts of an output; a warp owns one.
-template <class R>
-__global__ void __launch_bounds__(kReduceBlock)
-    reduce_merge(R op, const typename R::Partial* partial, int64_t outputs, int parts, ReduceSink sink) {
-  const int64_t o = (static_cast<int64_t>(blockIdx.x) * kReduceBlock + threadIdx.x) / kWarp;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (o >= outputs) return;
-  typename R::Partial mine = R::kNone;
-  for (int p = lane; p < parts; p += kWarp) mine = op.merge(mine, partial[o * parts + p]);
-  for (int offset = kWarp / 2; offset > 0; offset /= 2)
-    mine = op.merge(mine, __shfl_xor_sync(0xFFFFFFFFu, mine, offset));
-  if (lane == 0) sink.write(o, static_cast<double>(mine));
+  if (tiles.parts == 1) {
+    if (lane == 0 && o < r.outputs) sink.write(o, static_cast<double>(tree[at]));
+    return;
+  }
+  Partial* const parts = partial + static_cast<int64_t>(blockIdx.x) * tiles.parts * tiles.slots;
+  if (lane == 0) parts[part * tiles.slots + slot] = tree[at];
+  merge_parts<kReduceBlock>(merging, op, static_cast<int>(part), parts, tiles.slots, tiles.slots,
+                            tickets + blockIdx.x * merging.tickets(), [&](int i, Partial value) {
+                              const int64_t to = static_cast<int64_t>(blockIdx.x) * tiles.slots + i;
+                              if (to < r.outputs) sink.write(to, static_cast<double>(value));
+                            });
 }
 
 inline size_t reduce_bytes(const Reduction& r) {
   const ReduceTiles t = reduce_tiles(r);
-  return t.parts == 1 ? 0 : static_cast<size_t>(r.outputs) * static_cast<size_t>(t.parts) * sizeof(double);
+  return t.parts == 1 ? 0 : static_cast<size_t>(t.tiles * t.slots * t.parts) * sizeof(double);
 }
 
-/// Starts the kernels; reduce_bytes() of scratch memory begin at `scratch`.
+/// Starts the kernel; reduce_bytes() of scratch memory begin at `scratch`.
 template <class R>
 void start_reduce(const Exec& exec, const R& op, const View& x, const Reduction& r, const ReduceSink& sink,
                   int64_t scratch = 0) {
   const ReduceTiles t = reduce_tiles(r);
-  auto* partial = exec.scratch<typename R::Partial>(scratch);
-  launch(exec, "reduce_parts", reduce_parts<R>,
-         dim3(static_cast<unsigned>(t.tiles), static_cast<unsigned>(t.parts)), dim3(kReduceBlock), 0, op,
-         x.as<float>(), r, t, partial, sink);
-  if (t.parts == 1) return;
-  launch(exec, "reduce_merge", reduce_merge<R>, grid_for(r.outputs * kWarp, kReduceBlock, INT32_MAX),
-         dim3(kReduceBlock), 0, op, partial, r.outputs, t.parts, sink);
+  const MergeTree merging(t.parts, t.slots, kReduceBlock);
+  launch_dependent(exec, "reduce_parts", reduce_parts<R>,
+                   dim3(static_cast<unsigned>(t.tiles), static_cast<unsigned>(t.parts)), dim3(kReduceBlock), 0, op,
+                   x.as<float>(), r, t, merging, exec.scratch<typename R::Partial>(scratch),
+                   tickets_for(exec, t.tiles * merging.tickets()), sink);
 }
 
 }  // namespace mixop::kernels::cuda

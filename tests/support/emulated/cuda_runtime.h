@@ -9,7 +9,18 @@
 
 // ---- launches -----------------------------------------------------------------------------------
 
-struct cudaLaunchAttribute {};
+enum cudaLaunchAttributeID {
+  cudaLaunchAttributeIgnore = 0,
+  cudaLaunchAttributeProgrammaticStreamSerialization = 6
+};
+union cudaLaunchAttributeValue {
+  char pad[64];
+  int programmaticStreamSerializationAllowed;
+};
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
@@ -23,7 +34,12 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   namespace emulation = mixop::emulation;
   const char* name = emulation::noted ? emulation::noted : "(without a name)";
   emulation::noted = nullptr;
-  const emulation::LaunchShape shape{config->gridDim, config->blockDim, config->dynamicSmemBytes};
+  emulation::LaunchShape shape{config->gridDim, config->blockDim, config->dynamicSmemBytes, false};
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const cudaLaunchAttribute& a = config->attrs[i];
+    if (a.id != cudaLaunchAttributeProgrammaticStreamSerialization) return emulation::note(cudaErrorNotSupported);
+    shape.dependent = a.val.programmaticStreamSerializationAllowed != 0;
+  }
   if (const cudaError_t error = emulation::check_launch(shape); error != cudaSuccess) return emulation::note(error);
   return emulation::submit(config->stream, [=, values = std::tuple<P...>(std::forward<A>(arguments)...)] {
     auto bound = std::make_pair(kernel, &values);
