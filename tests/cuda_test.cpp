@@ -82,5 +82,29 @@ INSTANTIATE_TEST_SUITE_P(separable, SeparableOnDevice,
                                          separable_case({2, 8, 8, 20}, {3, 1, 2, 1, true, true, 36})),
                          test_name);
 
+/// Likewise every gradient, measured by the largest element of its tensor.
+class SeparableGradOnDevice : public OnDevice {};
+TEST_P(SeparableGradOnDevice, Tf32) {
+  CaseProgram exact(GetParam(), kernels::DType::kF32, {.device = kernels::Device::kCuda});
+  CaseProgram rounded(GetParam(), kernels::DType::kF32, {.device = kernels::Device::kCuda, .tf32 = true});
+  const Tensors in = exact.inputs();
+  const auto want = exact.run(in), got = rounded.run(in);
+  for (size_t k = 0; k < want.size(); ++k) {
+    double distance = 0, largest = 0;
+    for (size_t i = 0; i < want[k].values.size(); ++i) {
+      distance = std::max(distance, std::abs(want[k].values[i] - got[k].values[i]));
+      largest = std::max(largest, std::abs(want[k].values[i]));
+    }
+    EXPECT_LT(distance, 0x1p-8 * largest) << want[k].name;
+    EXPECT_GT(distance, 0) << want[k].name;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(
+    separable, SeparableGradOnDevice,
+    testing::Values(
+        DirectCase("", {{2, 19, 18, 20}}, {{.out = 36}, pointwise_unit(12)}).backward(true, false, true),
+        DirectCase("", {{2, 8, 7, 36}}, {{.window = {5, 1, 4, 2}, .out = 68}}).backward(true, false, true)),
+    test_name);
+
 }  // namespace
 }  // namespace mixop::test

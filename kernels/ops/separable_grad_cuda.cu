@@ -1,92 +1,25 @@
-// The way back through separable convolutions on CUDA: dx of all units of a node in one launch, partial weight
-// gradients in another, and what merges their partial results. Units that do not fit tiles (channels not in fours,
-// another window) go one by one through plain kernels.
+// The way back through separable convolutions on CUDA: dx of all units of a call in one launch, their weight
+// gradients in another. Units that do not fit tiles (channels not in fours, another window) go one by one through
+// plain kernels.
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <vector>
 
-#include "kernels/core/cuda/reduce.cuh"
+#include "kernels/ops/separable_grad_merge.cuh"
 #include "kernels/ops/separable_grad_units.cuh"
 #include "kernels/ops/separable_impls_cuda.h"
 
 namespace mixop::kernels {
 namespace {
 
-// ---- merging ------------------------------------------------------------------------------------
-
-/// dx of a group from the shares of its parts.
-struct ShareMerge {
-  const float *shares, *x;
-  float* dx;
-  cuda::DeviceLoader load;
-  int64_t rows;
-  int channels, x_ld, dx_ld, parts;
-  bool add;
-};
-struct ShareMerges {
-  ShareMerge group[kMostGradUnits];
-};
-
-constexpr int kShareThreads = 256;
-
-/// dx = or += [t(x) > 0] sum of the shares, in their order: a thread owns quads of group blockIdx.y.
-__global__ void __launch_bounds__(kShareThreads) separable_grad_merge_shares(const ShareMerges groups) {
-  const ShareMerge& g = groups.group[blockIdx.y];
-  const int64_t elements = g.rows * g.channels, step = int64_t{gridDim.x} * kShareThreads * 4;
-  for (int64_t e = (int64_t{blockIdx.x} * kShareThreads + threadIdx.x) * 4; e < elements; e += step) {
-    const int64_t pixel = e / g.channels;
-    const int c = static_cast<int>(e - pixel * g.channels);
-    float4 v = cuda::load4(g.shares + e);
-    for (int part = 1; part < g.parts; ++part) v = cuda::add4(v, cuda::load4(g.shares + part * elements + e));
-    if (g.load.relu) v = GradLoadQuad(g.load, c).masked(v, cuda::load4(g.x + pixel * g.x_ld + c));
-    float* const to = g.dx + pixel * g.dx_ld + c;
-    cuda::store4(to, g.add ? cuda::add4(v, cuda::load4(to)) : v);
-  }
-}
-
-/// Columns of partial sums [parts][size]: the first ones make up one result, the others another.
-struct ColumnMerge {
-  const float* partial;
-  float *first, *second;
-  const float* factor;  ///< of the second, or null
-  int parts, size, first_size;
-};
-constexpr int kMostColumnMerges = 64;
-struct ColumnMerges {
-  ColumnMerge sums[kMostColumnMerges];
-};
-
-constexpr int kMergeColumns = 32, kMergeRows = 8;
-
-/// Columns blockIdx.x * 32 and on of sums blockIdx.y: kMergeRows threads share a column, each with every so many
-/// parts.
-__global__ void __launch_bounds__(kMergeColumns* kMergeRows)
-    separable_grad_merge_columns(const ColumnMerges merges) {
-  MIXOP_SHARED(double, rows, kMergeColumns* kMergeRows);
-  const ColumnMerge& m = merges.sums[blockIdx.y];
-  const int thread = static_cast<int>(threadIdx.x);
-  const int e = static_cast<int>(blockIdx.x) * kMergeColumns + thread % kMergeColumns;
-  double sum = 0;
-  for (int p = thread / kMergeColumns; e < m.size && p < m.parts; p += kMergeRows)
-    sum += m.partial[int64_t{p} * m.size + e];
-  rows[thread] = sum;
-  __syncthreads();
-  if (e >= m.size || thread >= kMergeColumns) return;
-  for (int row = 1; row < kMergeRows; ++row) sum += rows[row * kMergeColumns + thread];
-  if (e < m.first_size) m.first[e] = static_cast<float>(sum);
-  else m.second[e - m.first_size] = static_cast<float>(m.factor ? sum * m.factor[e - m.first_size] : sum);
-}
-
-// ---- what a call consists of --------------------------------------------------------------------
-
 bool fits_tiles(const SeparableGradArgs& u, bool dx, bool dw) {
   const auto one_or_two = [](int n) { return n == 1 || n == 2; };
-  const bool window = (u.kernel == 3 || u.kernel == 5) && one_or_two(u.stride) && one_or_two(u.dilation);
-  const bool paired = u.stride == 1 || (u.pad - u.kernel / 2 * u.dilation) % 2 == 0;
-  constexpr int kMostDepth = 128, kMostFloats = 12288;  // 48 KB of shared memory
+  const bool points = !u.depthwise && u.kernel == 1 && u.dilation == 1 && u.pad <= 0;
+  const bool window = u.depthwise && (u.kernel == 3 || u.kernel == 5) && one_or_two(u.dilation);
+  const bool paired = points || u.stride == 1 || (u.pad - u.kernel / 2 * u.dilation) % 2 == 0;
+  constexpr int kMostDepth = 128, kMostFloats = 12288 - 4;  // 48 KB of shared memory, less what a ticket takes
   const auto small = [](int64_t rows, int64_t ld) { return rows * ld <= std::numeric_limits<int32_t>::max(); };
-  return window && (paired || !dx) && u.k <= kMostDepth &&
+  return (points || window) && one_or_two(u.stride) && (paired || !dx) && u.k <= kMostDepth &&
          (!dw || separable_grad_weight_floats(u) <= kMostFloats) && small(int64_t{u.height} * u.width, u.x_ld) &&
          small(int64_t{u.out_height} * u.out_width, std::max(u.dy_ld, u.z_ld)) &&
          cuda::aligned4(u.dy, u.dy_ld, u.k) && cuda::aligned4(u.z, u.z_ld, u.k) &&
@@ -101,11 +34,7 @@ class Plan {
  public:
   explicit Plan(const Call& call) : call_(call), a_(call.attr<SeparableGradAttrs>()), at_(call.exec->workspace) {
     for (size_t i = 0; i < a_.units.size(); ++i) units_.push_back(separable_grad_args(call, i));
-    size_t end = 0;
-    for (size_t begin = 0; begin < units_.size(); begin = end) {
-      for (end = begin + 1; end < units_.size() && a_.units[end].same_input;) ++end;
-      add_group(begin, end);
-    }
+    if (a_.dx) add_data();
     if (a_.dw) add_weights();
   }
 
@@ -115,20 +44,13 @@ class Plan {
   }
   size_t bytes() const { return bytes_; }
 
-  void run() const {
-    const Exec& exec = *call_.exec;
-    for (const auto& [kind, launches] : data_)
-      for (const SeparableGradParts& parts : launches) separable_grad_data(exec, parts, kind.second);
-    merge_shares();
-    for (const auto& [kernel, launches] : weights_)
-      for (const SeparableGradParts& units : launches) separable_grad_weights(exec, units, weight_blocks_);
-    merge_columns();
+  void run() {
+    for (SeparableGradData& data : data_) separable_grad_data(*call_.exec, data);
+    for (const SeparableGradWeights& weights : weights_) separable_grad_weights(*call_.exec, weights);
   }
 
  private:
-  // Enough blocks to fill a device, few enough that merging what they leave costs little.
-  static constexpr int64_t kBlocks = 512;
-  using Launches = std::vector<SeparableGradParts>;
+  using Units = std::vector<SeparableGradArgs>;
 
   float* take(int64_t floats) {
     const size_t n = sizeof(float) * static_cast<size_t>(cuda::ceil_div<int64_t>(floats, 16) * 16);
@@ -136,93 +58,91 @@ class Plan {
     bytes_ += n;
     return taken;
   }
-  static void add(Launches& to, std::span<const SeparableGradArgs> part) {
-    if (to.empty() || to.back().first[to.back().parts] + static_cast<int>(part.size()) > kMostGradUnits)
-      to.emplace_back();
-    SeparableGradParts& p = to.back();
-    std::copy(part.begin(), part.end(), p.unit + p.first[p.parts]);
-    ++p.parts;
-    p.first[p.parts] = static_cast<short>(p.first[p.parts - 1] + static_cast<int>(part.size()));
+  /// The launch that takes so many more units and tickets, a new one where the last is full.
+  template <class Launch>
+  Launch& launch_for(std::vector<Launch>& launches, int units, size_t more, int64_t tickets) {
+    if (launches.empty() || units + more > kMostGradUnits || launches.back().tickets_used + tickets > kTickets) {
+      launches.emplace_back();
+      launches.back().tickets = call_.exec->tickets;
+    }
+    return launches.back();
   }
 
-  /// Units begin to end - 1 share x. Those of each dilation are cut into parts.
-  void add_group(size_t begin, size_t end) {
-    if (!a_.dx) return;
-    const SeparableGradArgs& g = units_[begin];
-    const int64_t images = separable_grad_data_blocks(g), blocks = images * cuda::ceil_div(g.channels, 16);
-    std::vector<std::vector<SeparableGradArgs>> parts;
-    for (const int dilation : {1, 2}) {
-      std::vector<SeparableGradArgs> same;
-      for (size_t i = begin; i < end; ++i)
-        if (units_[i].dilation == dilation) same.push_back(units_[i]);
-      const auto n = static_cast<int64_t>(same.size());
-      const int64_t wanted = a_.sums ? 1 : std::clamp<int64_t>(kBlocks / blocks, 1, std::max<int64_t>(n / 2, 1));
-      const int64_t count = std::max(wanted, cuda::ceil_div<int64_t>(n, kMostGradUnits));
-      for (int64_t p = 0; n > 0 && p < count; ++p)
-        parts.emplace_back(same.begin() + n * p / count, same.begin() + n * (p + 1) / count);
+  void add_data() {
+    std::vector<Units> groups;
+    int64_t jobs = 0;
+    for (size_t begin = 0, end = 0; begin < units_.size(); begin = end) {
+      for (end = begin + 1; end < units_.size() && a_.units[end].same_input;) ++end;
+      Units group(units_.begin() + static_cast<int64_t>(begin), units_.begin() + static_cast<int64_t>(end));
+      std::stable_partition(group.begin(), group.end(), [](const SeparableGradArgs& u) { return u.dilation == 2; });
+      const SeparableGradCut cut = separable_grad_data_cut(group[0]);
+      jobs += cut.tiles * cuda::ceil_div(group[0].channels, cut.channels);
+      groups.push_back(std::move(group));
     }
-    const auto count = static_cast<int64_t>(parts.size());
-    if (a_.sums && count > 1) fits_ = false;
-    const int64_t elements = g.rows() * g.channels;
-    float* const shares = count > 1 ? take(count * elements) : nullptr;
-    if (count > 1)
-      shares_.push_back(
-          {shares, g.x, g.dx, g.load, g.rows(), g.channels, g.x_ld, g.dx_ld, static_cast<int>(count), g.add});
-    float* const sums = a_.sums ? take(images * 2 * g.channels) : nullptr;
-    if (a_.sums)
-      columns_.push_back(
-          {sums, g.dx_s1, g.dx_s2, g.load.rstd, static_cast<int>(images), 2 * g.channels, g.channels});
-    for (int64_t p = 0; p < count; ++p) {
-      SeparableGradArgs& first = parts[p][0];
-      first.sums = sums;
-      if (shares) {  // dense, masked and added when they are merged
-        first.dx = shares + p * elements;
-        first.dx_ld = first.channels;
-        first.load.relu = first.add = false;
-      }
-      add(data_[{first.stride, separable_grad_large(first)}], parts[p]);
-    }
+    constexpr int64_t kBlocks = 512;  // enough to fill a device
+    for (const Units& group : groups) add_group(group, kBlocks / jobs);
   }
 
+  /// Units that share x, cut into `wanted` parts as long as each has two of them.
+  void add_group(const Units& group, int64_t wanted) {
+    const SeparableGradArgs& g = group[0];
+    const auto n = static_cast<int64_t>(group.size());
+    const SeparableGradCut cut = separable_grad_data_cut(g);
+    const int64_t channel_groups = cuda::ceil_div(g.channels, cut.channels), jobs = cut.tiles * channel_groups;
+    const int64_t parts = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(n / 2, 1));
+    const int64_t share_tickets = parts > 1 ? jobs : 0;
+    const int64_t tickets = share_tickets + (a_.sums ? channel_groups * merge_tickets(cut.tiles) : 0);
+    const bool same_stride =
+        std::all_of(group.begin(), group.end(), [&](const SeparableGradArgs& u) { return u.stride == g.stride; });
+    if (!same_stride || n > kMostGradUnits || tickets > kTickets) {
+      fits_ = false;
+      return;
+    }
+    SeparableGradData& to =
+        launch_for(data_, data_.empty() ? 0 : data_.back().first[data_.back().parts], group.size(), tickets);
+    const int first_unit = to.first[to.parts];
+    to.group[to.groups++] = {.shares = parts > 1 ? take(parts * g.rows() * g.channels) : nullptr,
+                             .sums = a_.sums ? take(jobs * 2 * cut.channels) : nullptr,
+                             .first_block = to.blocks,
+                             .tiles = static_cast<int>(cut.tiles),
+                             .first_part = to.parts,
+                             .parts = static_cast<int>(parts),
+                             .ticket = to.tickets_used,
+                             .sums_ticket = to.tickets_used + static_cast<int>(share_tickets)};
+    std::copy(group.begin(), group.end(), to.unit + first_unit);
+    for (int64_t p = 1; p <= parts; ++p) to.first[++to.parts] = static_cast<short>(first_unit + n * p / parts);
+    to.blocks += static_cast<int>(jobs * parts);
+    to.tickets_used += static_cast<int>(tickets);
+  }
+
+  /// Units of one kernel after the other, so that neighbouring blocks run the same code, those that take longest
+  /// first.
   void add_weights() {
-    int64_t work = 0, tiles = 0;
-    for (const SeparableGradArgs& u : units_) {
-      work += cuda::ceil_div(u.channels, 16);
-      tiles = std::max(tiles, separable_grad_weight_tiles_of(u));
-    }
-    weight_blocks_ = static_cast<int>(std::clamp<int64_t>(kBlocks / work, 1, tiles));
-    for (SeparableGradArgs& u : units_) {
-      const int taps = u.kernel * u.kernel * u.channels, size = taps + u.channels * u.k;
-      u.weights = take(int64_t{weight_blocks_} * size);
-      columns_.push_back({u.weights, u.dw_dw, u.dw_pw, nullptr, weight_blocks_, size, taps});
-      add(weights_[u.kernel], {&u, 1});
-    }
-  }
-
-  void merge_shares() const {
-    for (size_t begin = 0; begin < shares_.size(); begin += kMostGradUnits) {
-      const size_t count = std::min<size_t>(shares_.size() - begin, kMostGradUnits);
-      ShareMerges merges{};
-      std::copy_n(shares_.begin() + static_cast<int64_t>(begin), count, merges.group);
-      int64_t quads = 0;
-      for (size_t i = 0; i < count; ++i)
-        quads = std::max(quads, merges.group[i].rows * merges.group[i].channels / 4);
-      dim3 grid = cuda::grid_for(quads, kShareThreads);
-      grid.y = static_cast<unsigned>(count);
-      cuda::launch(*call_.exec, "separable_grad_merge_shares", separable_grad_merge_shares, grid,
-                   dim3(kShareThreads), 0, merges);
-    }
-  }
-  void merge_columns() const {
-    for (size_t begin = 0; begin < columns_.size(); begin += kMostColumnMerges) {
-      const size_t count = std::min<size_t>(columns_.size() - begin, kMostColumnMerges);
-      ColumnMerges merges{};
-      std::copy_n(columns_.begin() + static_cast<int64_t>(begin), count, merges.sums);
-      int size = 0;
-      for (size_t i = 0; i < count; ++i) size = std::max(size, merges.sums[i].size);
-      cuda::launch(*call_.exec, "separable_grad_merge_columns", separable_grad_merge_columns,
-                   dim3(static_cast<unsigned>(cuda::ceil_div(size, kMergeColumns)), static_cast<unsigned>(count)),
-                   dim3(kMergeColumns * kMergeRows), 0, merges);
+    int64_t work = 0;
+    for (const SeparableGradArgs& u : units_)
+      work += separable_grad_weight_tiles_of(u) * cuda::ceil_div(u.channels, kGradWeightChannels);
+    // Blocks to fill a device a few times over, each with tiles enough to be worth merging.
+    constexpr int64_t kBlocks = 2048, kLeastTiles = 4;
+    const int64_t tiles_of_block = std::max(kLeastTiles, cuda::ceil_div(work, kBlocks));
+    Units units = units_;
+    std::stable_sort(units.begin(), units.end(),
+                     [](const SeparableGradArgs& a, const SeparableGradArgs& b) { return a.kernel > b.kernel; });
+    for (const SeparableGradArgs& u : units) {
+      const int64_t groups = cuda::ceil_div(u.channels, kGradWeightChannels);
+      const int64_t blocks = cuda::ceil_div(separable_grad_weight_tiles_of(u), tiles_of_block);
+      const int64_t tickets = groups * merge_tickets(blocks);
+      if (tickets > kTickets) {
+        fits_ = false;
+        return;
+      }
+      SeparableGradWeights& to = launch_for(weights_, weights_.empty() ? 0 : weights_.back().units, 1, tickets);
+      to.work[to.units] = {.partial = take(groups * blocks * separable_grad_weight_partial(u)),
+                           .first_block = to.blocks,
+                           .blocks = static_cast<int>(blocks),
+                           .ticket = to.tickets_used};
+      to.unit[to.units++] = u;
+      to.blocks += static_cast<int>(groups * blocks);
+      to.tickets_used += static_cast<int>(tickets);
     }
   }
 
@@ -231,19 +151,13 @@ class Plan {
   std::byte* at_;
   size_t bytes_ = 0;
   bool fits_ = true;
-  std::vector<SeparableGradArgs> units_;
-  std::map<std::pair<int, bool>, Launches> data_;  ///< by stride and size of tiles
-  std::map<int, Launches> weights_;                ///< by kernel
-  int weight_blocks_ = 0;
-  std::vector<ShareMerge> shares_;
-  std::vector<ColumnMerge> columns_;
+  Units units_;
+  std::vector<SeparableGradData> data_;
+  std::vector<SeparableGradWeights> weights_;
 };
-static_assert(sizeof(ShareMerges) <= 4096 && sizeof(ColumnMerges) <= 4096);
-
-bool accepts(const Call& call) { return all_float32(call) && all_depthwise<SeparableGradAttrs>(call); }
 
 void run(const Call& call) {
-  const Plan plan(call);
+  Plan plan(call);
   if (plan.fits()) plan.run();
   else separable_grad_plain(call);
 }
@@ -253,6 +167,6 @@ size_t workspace(const Call& call) { return std::max(Plan(call).bytes(), separab
 
 }  // namespace
 
-constinit const Impl kSeparableGradCuda = {"tiles", accepts, run, workspace};
+constinit const Impl kSeparableGradCuda = {"tiles", all_float32, run, workspace};
 
 }  // namespace mixop::kernels

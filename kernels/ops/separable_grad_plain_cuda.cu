@@ -14,6 +14,11 @@ struct Scratch {
   float* dx;      ///< [N,H,W,C]: the sum over the units of a group
 };
 
+/// Element t of the filter; without a depthwise half the one element is 1.
+__device__ __forceinline__ float filter_of(const SeparableGradArgs& u, int t, int c) {
+  return u.depthwise ? u.w_dw[int64_t{t} * u.channels + c] : 1.0f;
+}
+
 /// t(x) of element c where the filter element in row r and column s shows it to output (oh, ow), or 0.
 __device__ __forceinline__ float shown(const SeparableGradArgs& u, int64_t image, int64_t oh, int64_t ow, int r,
                                        int s, int c) {
@@ -39,7 +44,7 @@ __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch
     if (!to.y) continue;
     float y = 0;
     for (int t = 0; t < u.kernel * u.kernel; ++t)
-      y = fmaf(shown(u, image, oh, ow, t / u.kernel, t % u.kernel, c), u.w_dw[int64_t{t} * u.channels + c], y);
+      y = fmaf(shown(u, image, oh, ow, t / u.kernel, t % u.kernel, c), filter_of(u, t, c), y);
     to.y[e] = y;
   }
 }
@@ -57,7 +62,7 @@ __global__ void separable_grad_plain_dx(const SeparableGradArgs u, const Scratch
       if (h < 0 || w < 0 || h % u.stride != 0 || w % u.stride != 0) continue;
       if (h / u.stride >= u.out_height || w / u.stride >= u.out_width) continue;
       const int64_t from = (image * u.out_height + h / u.stride) * u.out_width + w / u.stride;
-      sum = fmaf(s.dy[from * u.channels + c], u.w_dw[int64_t{t} * u.channels + c], sum);
+      sum = fmaf(s.dy[from * u.channels + c], filter_of(u, t, c), sum);
     }
     s.dx[e] = sum;
   }
@@ -88,7 +93,7 @@ __global__ void __launch_bounds__(kThreads)
 /// dw_dw and then dw_pw: a block owns an element.
 __global__ void __launch_bounds__(kThreads)
     separable_grad_plain_weights(const SeparableGradArgs u, const Scratch s) {
-  const int64_t taps = int64_t{u.kernel} * u.kernel * u.channels, e = blockIdx.x;
+  const int64_t taps = int64_t{u.taps()} * u.channels, e = blockIdx.x;
   double sum = 0;
   if (e < taps) {
     const int c = static_cast<int>(e % u.channels), t = static_cast<int>(e / u.channels);
@@ -143,7 +148,7 @@ void separable_grad_plain(const Call& call) {
                    cuda::grid_for(u.rows() * u.channels, kThreads), dim3(kThreads), 0, u, s, a.units[i].same_input);
     if (a.dw)
       cuda::launch(exec, "separable_grad_plain_weights", separable_grad_plain_weights,
-                   dim3(static_cast<unsigned>(u.channels * (u.kernel * u.kernel + u.k))), dim3(kThreads), 0, u, s);
+                   dim3(static_cast<unsigned>(u.channels * (u.taps() + u.k))), dim3(kThreads), 0, u, s);
     if (a.dx && (i + 1 == a.units.size() || !a.units[i + 1].same_input))
       cuda::launch(exec, "separable_grad_plain_finish", separable_grad_plain_finish,
                    dim3(static_cast<unsigned>(u.channels)), dim3(kThreads), 0, u, s);

@@ -1,8 +1,6 @@
 // One unit of a separable_grad call as the CUDA kernels see it, and dz of it on load.
 #pragma once
 
-#include <span>
-
 #include "kernels/core/cuda/loader.cuh"
 #include "kernels/core/cuda/vec.cuh"
 #include "kernels/ops/separable_call.h"
@@ -20,11 +18,10 @@ struct SeparableGradArgs {
   int images, height, width, channels;  ///< of x
   int out_height, out_width, k;         ///< of z
   short kernel, stride, pad, dilation;
-  bool add;  ///< dx
-  // Set for the kernels over tiles:
-  float* sums = nullptr;     ///< s1 and s2 of each block: [block][2][C]
-  float* weights = nullptr;  ///< dw_dw and dw_pw of each block: [block][k k C + C K]
+  bool add;        ///< dx
+  bool depthwise;  ///< else w_dw and dw_dw are null
 
+  __host__ __device__ int taps() const { return depthwise ? kernel * kernel : 0; }
   __host__ __device__ int64_t rows() const { return int64_t{images} * height * width; }
   __host__ __device__ int64_t out_rows() const { return int64_t{images} * out_height * out_width; }
   __device__ float factor_of(int64_t image) const { return factor ? factor[image] : 1.0f; }
@@ -70,7 +67,8 @@ inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
           .stride = static_cast<short>(u.window.stride),
           .pad = static_cast<short>(u.window.pad),
           .dilation = static_cast<short>(u.window.dilation),
-          .add = o.dx && o.dx->write == Write::kAdd};
+          .add = o.dx && o.dx->write == Write::kAdd,
+          .depthwise = u.depthwise};
 }
 
 /// dz = dy_factor dy + (z - mean) z_factor + constant, folded for one channel k:
@@ -120,32 +118,80 @@ struct GradLoadQuad {
   }
 };
 
-constexpr int kMostGradUnits = 16;  ///< of one launch
+constexpr int kMostGradUnits = 96;  ///< of one launch
 
-/// Units that kernels take as an argument. Part p of the launch are units first[p] .. first[p + 1] - 1, which read
-/// the same x with the same dilation: their share of dx is summed up in registers.
-struct SeparableGradParts {
-  int parts = 0;
-  int tile_floats = 0;  ///< of shared memory that come before the rest
+/// The last of n entries (each begins at a block of the launch) that begins at or before this block.
+template <class T>
+__device__ __forceinline__ int entry_of_block(const T* entries, int n) {
+  int begin = 0;
+  for (int end = n; end - begin > 1;) {
+    const int middle = (begin + end) / 2;
+    (static_cast<int>(blockIdx.x) < entries[middle].first_block ? end : begin) = middle;
+  }
+  return begin;
+}
+
+/// Units that read the same x. Each part of them sums up its share of dx in registers.
+struct SeparableGradGroup {
+  float* shares;    ///< [part][pixel][C] where there are several parts
+  float* sums;      ///< s1 and s2 of each tile, or null: [channels of a block][tile][2][..]
+  int first_block;  ///< block (tile, channels, part) of the launch, the part running fastest
+  int tiles, first_part, parts;
+  int ticket, sums_ticket;  ///< the first of those for the shares of a tile, and of those for the sums
+};
+
+/// The argument of one launch for dx. Part p are the units first[p] .. first[p + 1] - 1, dilated ones first.
+struct SeparableGradData {
+  unsigned* tickets = nullptr;
+  int groups = 0, parts = 0, blocks = 0, tickets_used = 0;
+  int strips_at = 0;  ///< floats of shared memory before which tiles end
   short first[kMostGradUnits + 1] = {};
+  SeparableGradGroup group[kMostGradUnits];
   SeparableGradArgs unit[kMostGradUnits];
 };
-static_assert(sizeof(SeparableGradParts) <= 4096);
 
-/// The parts of separable_grad; each starts its kernels and says how many bytes from exec->workspace on it uses.
-/// Any window and channels, unit by unit (separable_grad_plain_cuda.cu).
+/// The blocks of one unit in a launch for the weights.
+constexpr int kGradWeightChannels = 16, kGradWeightSide = 8;  ///< of a block; of its tiles
+struct SeparableGradWork {
+  float* partial;   ///< [channels of a block][block][their dw_dw, then dw_pw]
+  int first_block;  ///< block (.., channels) of the launch, the channels running fastest
+  int blocks;       ///< for each 16 channels
+  int ticket;
+};
+struct SeparableGradWeights {
+  unsigned* tickets = nullptr;
+  int units = 0, blocks = 0, tickets_used = 0;
+  SeparableGradWork work[kMostGradUnits];
+  SeparableGradArgs unit[kMostGradUnits];
+};
+/// Tiles of a unit, and floats of a block's partial sums.
+__host__ __device__ inline int64_t separable_grad_weight_tiles_of(const SeparableGradArgs& u) {
+  const int across = (u.out_width + kGradWeightSide - 1) / kGradWeightSide;
+  return int64_t{u.images} * across * ((u.out_height + kGradWeightSide - 1) / kGradWeightSide);
+}
+__host__ __device__ inline int separable_grad_weight_partial(const SeparableGradArgs& u) {
+  return kGradWeightChannels * (u.taps() + u.k);
+}
+constexpr size_t kMostParameterBytes = 32764;  // from CUDA 12.1 and sm_70 on
+static_assert(sizeof(SeparableGradData) <= kMostParameterBytes &&
+              sizeof(SeparableGradWeights) <= kMostParameterBytes);
+
+/// The parts of separable_grad; each starts its kernels.
+/// Any window and channels, unit by unit; how many bytes from exec->workspace on it uses
+/// (separable_grad_plain_cuda.cu).
 void separable_grad_plain(const Call& call);
 size_t separable_grad_plain_bytes(const Call& call);
-/// dx and the partial sums of each block (separable_grad_data_cuda.cu). All parts have the same stride and tiles.
-void separable_grad_data(const Exec& exec, SeparableGradParts parts, bool large);
-/// Blocks of a part for each group of channels.
-int64_t separable_grad_data_blocks(const SeparableGradArgs& unit);
-bool separable_grad_large(const SeparableGradArgs& unit);
-/// Partial sums of dw_dw and dw_pw in `blocks` blocks a unit, each unit a part; all have the same kernel
-/// (separable_grad_weights_cuda.cu).
-void separable_grad_weights(const Exec& exec, const SeparableGradParts& units, int blocks);
-/// Tiles of a unit there, and the floats of shared memory that it needs.
-int64_t separable_grad_weight_tiles_of(const SeparableGradArgs& unit);
+/// dx of groups and its sums (separable_grad_data_cuda.cu).
+void separable_grad_data(const Exec& exec, SeparableGradData& data);
+/// How dx of a group is cut: tiles of all images, and channels that a block takes.
+struct SeparableGradCut {
+  int64_t tiles;
+  int channels;
+};
+SeparableGradCut separable_grad_data_cut(const SeparableGradArgs& unit);
+/// dw_dw and dw_pw (separable_grad_weights_cuda.cu).
+void separable_grad_weights(const Exec& exec, const SeparableGradWeights& weights);
+/// The floats of shared memory that a unit needs there.
 int separable_grad_weight_floats(const SeparableGradArgs& unit);
 
 }  // namespace mixop::kernels

@@ -180,6 +180,15 @@ inline std::vector<Case> separable_direct_cases() {
     second.x = 1;
     add({{2, 8, 8, c}, {2, 8, 8, c}}, {three, pointwise_unit(c / 2, 2, 1, 0, relu), second}, false);
   }
+  // Many units of a small input, with the sums of what they add up to.
+  for (const int stride : {1, 2}) {
+    std::vector<DirectUnit> units{pointwise_unit(8, stride, stride - 1, 0, affine)};
+    for (const int kernel : {3, 5})
+      for (const int dilation : {1, 2})
+        units.push_back({.window = {kernel, stride, kernel / 2 * dilation, dilation}, .out = 20, .load = affine});
+    add({{2, 6, 8, 20}}, units, true);
+    add({{1, 12, 9, 36}}, units, true);
+  }
   // What arrives is scaled, sampled, behind an affine norm.
   DirectUnit all = pointwise_unit(16, 1, 0, 0, affine);
   all.affine = all.scaled = all.sampled = true;
