@@ -1,8 +1,9 @@
 // The way back through separable convolutions on CUDA: dx of all units of a call in one launch, their weight
-// gradients in another. Units that do not fit tiles (channels not in fours, another window) go one by one through
+// gradients in another. What does not fit tiles (channels not in fours, another window) goes unit by unit through
 // plain kernels.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "kernels/ops/separable_grad_merge.cuh"
@@ -12,21 +13,26 @@
 namespace mixop::kernels {
 namespace {
 
-bool fits_tiles(const SeparableGradArgs& u, bool dx, bool dw) {
+/// For either kernel; alignment is unknown, and taken for granted, before the operands have addresses.
+bool fits_tiles(const SeparableGradArgs& u) {
   const auto one_or_two = [](int n) { return n == 1 || n == 2; };
   const bool points = !u.depthwise && u.kernel == 1 && u.dilation == 1 && u.pad <= 0;
   const bool window = u.depthwise && (u.kernel == 3 || u.kernel == 5) && one_or_two(u.dilation);
-  const bool paired = points || u.stride == 1 || (u.pad - u.kernel / 2 * u.dilation) % 2 == 0;
-  constexpr int kMostDepth = 128, kMostFloats = 12288 - 4;  // 48 KB of shared memory, less what a ticket takes
   const auto small = [](int64_t rows, int64_t ld) { return rows * ld <= std::numeric_limits<int32_t>::max(); };
-  return (points || window) && one_or_two(u.stride) && (paired || !dx) && u.k <= kMostDepth &&
-         (!dw || separable_grad_weight_floats(u) <= kMostFloats) && small(int64_t{u.height} * u.width, u.x_ld) &&
+  return (points || window) && one_or_two(u.stride) && small(int64_t{u.height} * u.width, u.x_ld) &&
          small(int64_t{u.out_height} * u.out_width, std::max(u.dy_ld, u.z_ld)) &&
          cuda::aligned4(u.dy, u.dy_ld, u.k) && cuda::aligned4(u.z, u.z_ld, u.k) &&
-         cuda::aligned4(u.x, u.x_ld, u.channels) && cuda::aligned4(u.dx, u.dx_ld, u.channels) &&
-         cuda::aligned4(u.w_dw, 4, 4) && cuda::aligned4(u.w_pw, 4, 4) && cuda::aligned4(u.load.mean, 4, 4) &&
-         cuda::aligned4(u.load.rstd, 4, 4) && cuda::aligned4(u.load.gamma, 4, 4) &&
-         cuda::aligned4(u.load.beta, 4, 4);
+         cuda::aligned4(u.x, u.x_ld, u.channels) && cuda::aligned4(u.w_dw, 4, 4) && cuda::aligned4(u.w_pw, 4, 4) &&
+         cuda::aligned4(u.load.mean, 4, 4) && cuda::aligned4(u.load.rstd, 4, 4) &&
+         cuda::aligned4(u.load.gamma, 4, 4) && cuda::aligned4(u.load.beta, 4, 4);
+}
+bool data_fits(const SeparableGradArgs& u) {
+  const bool paired = !u.depthwise || u.stride == 1 || (u.pad - u.kernel / 2 * u.dilation) % 2 == 0;
+  return fits_tiles(u) && paired && u.k <= kMostGradDepth && cuda::aligned4(u.dx, u.dx_ld, u.channels);
+}
+bool weights_fit(const SeparableGradArgs& u) {
+  constexpr int kMostFloats = 12288 - 4;  // 48 KB of shared memory, less what a ticket takes
+  return fits_tiles(u) && u.k <= kMostGradWeightDepth && separable_grad_weight_floats(u) <= kMostFloats;
 }
 
 /// The launches of a call; without a workspace only its size is right.
@@ -34,19 +40,17 @@ class Plan {
  public:
   explicit Plan(const Call& call) : call_(call), a_(call.attr<SeparableGradAttrs>()), at_(call.exec->workspace) {
     for (size_t i = 0; i < a_.units.size(); ++i) units_.push_back(separable_grad_args(call, i));
+    plain_.resize(units_.size());
     if (a_.dx) add_data();
     if (a_.dw) add_weights();
   }
 
-  bool fits() const {
-    return fits_ && std::all_of(units_.begin(), units_.end(),
-                                [&](const SeparableGradArgs& u) { return fits_tiles(u, a_.dx, a_.dw); });
-  }
   size_t bytes() const { return bytes_; }
 
   void run() {
     for (SeparableGradData& data : data_) separable_grad_data(*call_.exec, data);
     for (const SeparableGradWeights& weights : weights_) separable_grad_weights(*call_.exec, weights);
+    separable_grad_plain(call_, plain_);
   }
 
  private:
@@ -69,22 +73,26 @@ class Plan {
   }
 
   void add_data() {
-    std::vector<Units> groups;
+    struct Range {
+      size_t begin, end;
+    };
+    std::vector<Range> groups;
     int64_t jobs = 0;
     for (size_t begin = 0, end = 0; begin < units_.size(); begin = end) {
       for (end = begin + 1; end < units_.size() && a_.units[end].same_input;) ++end;
-      Units group(units_.begin() + static_cast<int64_t>(begin), units_.begin() + static_cast<int64_t>(end));
-      std::stable_partition(group.begin(), group.end(), [](const SeparableGradArgs& u) { return u.dilation == 2; });
-      const SeparableGradCut cut = separable_grad_data_cut(group[0]);
-      jobs += cut.tiles * cuda::ceil_div(group[0].channels, cut.channels);
-      groups.push_back(std::move(group));
+      groups.push_back({begin, end});
+      const SeparableGradCut cut = separable_grad_data_cut(units_[begin]);
+      jobs += cut.tiles * cuda::ceil_div(units_[begin].channels, cut.channels);
     }
     constexpr int64_t kBlocks = 512;  // enough to fill a device
-    for (const Units& group : groups) add_group(group, kBlocks / jobs);
+    for (const auto [begin, end] : groups)
+      if (!add_group({units_.begin() + static_cast<int64_t>(begin), units_.begin() + static_cast<int64_t>(end)},
+                     kBlocks / jobs))
+        for (size_t i = begin; i < end; ++i) plain_[i].dx = true;
   }
 
-  /// Units that share x, cut into `wanted` parts as long as each has two of them.
-  void add_group(const Units& group, int64_t wanted) {
+  /// Units that share x, cut into `wanted` parts as long as each has two of them. False: they do not fit.
+  bool add_group(Units group, int64_t wanted) {
     const SeparableGradArgs& g = group[0];
     const auto n = static_cast<int64_t>(group.size());
     const SeparableGradCut cut = separable_grad_data_cut(g);
@@ -92,12 +100,10 @@ class Plan {
     const int64_t parts = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(n / 2, 1));
     const int64_t share_tickets = parts > 1 ? jobs : 0;
     const int64_t tickets = share_tickets + (a_.sums ? channel_groups * merge_tickets(cut.tiles) : 0);
-    const bool same_stride =
-        std::all_of(group.begin(), group.end(), [&](const SeparableGradArgs& u) { return u.stride == g.stride; });
-    if (!same_stride || n > kMostGradUnits || tickets > kTickets) {
-      fits_ = false;
-      return;
-    }
+    if (n > kMostGradUnits || tickets > kTickets) return false;
+    for (const SeparableGradArgs& u : group)
+      if (!data_fits(u) || u.stride != g.stride) return false;
+    std::stable_partition(group.begin(), group.end(), [](const SeparableGradArgs& u) { return u.dilation == 2; });
     SeparableGradData& to =
         launch_for(data_, data_.empty() ? 0 : data_.back().first[data_.back().parts], group.size(), tickets);
     const int first_unit = to.first[to.parts];
@@ -113,6 +119,7 @@ class Plan {
     for (int64_t p = 1; p <= parts; ++p) to.first[++to.parts] = static_cast<short>(first_unit + n * p / parts);
     to.blocks += static_cast<int>(jobs * parts);
     to.tickets_used += static_cast<int>(tickets);
+    return true;
   }
 
   /// Units of one kernel after the other, so that neighbouring blocks run the same code, those that take longest
@@ -124,17 +131,17 @@ class Plan {
     // Blocks to fill a device a few times over, each with tiles enough to be worth merging.
     constexpr int64_t kBlocks = 2048, kLeastTiles = 4;
     const int64_t tiles_of_block = std::max(kLeastTiles, cuda::ceil_div(work, kBlocks));
-    Units units = units_;
-    std::stable_sort(units.begin(), units.end(),
-                     [](const SeparableGradArgs& a, const SeparableGradArgs& b) { return a.kernel > b.kernel; });
-    for (const SeparableGradArgs& u : units) {
+    std::vector<size_t> order(units_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return units_[a].kernel > units_[b].kernel; });
+    for (const size_t i : order) {
+      const SeparableGradArgs& u = units_[i];
       const int64_t groups = cuda::ceil_div(u.channels, kGradWeightChannels);
       const int64_t blocks = cuda::ceil_div(separable_grad_weight_tiles_of(u), tiles_of_block);
       const int64_t tickets = groups * merge_tickets(blocks);
-      if (tickets > kTickets) {
-        fits_ = false;
-        return;
-      }
+      plain_[i].dw = tickets > kTickets || !weights_fit(u);
+      if (plain_[i].dw) continue;
       SeparableGradWeights& to = launch_for(weights_, weights_.empty() ? 0 : weights_.back().units, 1, tickets);
       to.work[to.units] = {.partial = take(groups * blocks * separable_grad_weight_partial(u)),
                            .first_block = to.blocks,
@@ -150,19 +157,15 @@ class Plan {
   const SeparableGradAttrs& a_;
   std::byte* at_;
   size_t bytes_ = 0;
-  bool fits_ = true;
   Units units_;
+  std::vector<SeparableGradPlain> plain_;  ///< of each unit
   std::vector<SeparableGradData> data_;
   std::vector<SeparableGradWeights> weights_;
 };
 
-void run(const Call& call) {
-  Plan plan(call);
-  if (plan.fits()) plan.run();
-  else separable_grad_plain(call);
-}
+void run(const Call& call) { Plan(call).run(); }
 
-/// For either way, as the operands' addresses may be unknown yet.
+/// For both ways, as the operands' addresses may be unknown yet. One after the other they use the same bytes.
 size_t workspace(const Call& call) { return std::max(Plan(call).bytes(), separable_grad_plain_bytes(call)); }
 
 }  // namespace

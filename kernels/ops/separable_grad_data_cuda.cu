@@ -180,6 +180,7 @@ void separable_grad_data(const Exec& exec, SeparableGradData& data) {
     data.strips_at = std::max(data.strips_at, tile_floats(data.unit[i]));
     k = std::max(k, data.unit[i].k);
   }
+  static_assert(DataTile<LargeShape, 5, 2>::kFloats + kStripFloats + 4 * kMostGradDepth < 12288 - 4);  // 48 KB
   const auto floats = static_cast<size_t>(data.strips_at + kStripFloats + 4 * k);
   cuda::launch(exec, "separable_grad_data_tiles",
                exec.tf32 ? separable_grad_data_tiles<true> : separable_grad_data_tiles<false>,

@@ -133,23 +133,25 @@ size_t separable_grad_plain_bytes(const Call& call) {
   return sizeof(float) * static_cast<size_t>(2 * n.dy + n.dx);
 }
 
-void separable_grad_plain(const Call& call) {
+void separable_grad_plain(const Call& call, const std::vector<SeparableGradPlain>& wanted) {
   const auto& a = call.attr<SeparableGradAttrs>();
   const Largest n(call);
   const Exec& exec = *call.exec;
-  const Scratch s{exec.scratch<float>(), a.dw ? exec.scratch<float>() + n.dy : nullptr,
-                  exec.scratch<float>() + 2 * n.dy};
+  float* const scratch = exec.scratch<float>();
   for (size_t i = 0; i < a.units.size(); ++i) {
+    const auto [dx, dw] = wanted[i];
+    if (!dx && !dw) continue;
     const SeparableGradArgs u = separable_grad_args(call, i);
+    const Scratch s{scratch, dw ? scratch + n.dy : nullptr, scratch + 2 * n.dy};
     cuda::launch(exec, "separable_grad_plain_dy", separable_grad_plain_dy,
                  cuda::grid_for(u.out_rows() * u.channels, kThreads), dim3(kThreads), 0, u, s);
-    if (a.dx)
+    if (dx)
       cuda::launch(exec, "separable_grad_plain_dx", separable_grad_plain_dx,
                    cuda::grid_for(u.rows() * u.channels, kThreads), dim3(kThreads), 0, u, s, a.units[i].same_input);
-    if (a.dw)
+    if (dw)
       cuda::launch(exec, "separable_grad_plain_weights", separable_grad_plain_weights,
                    dim3(static_cast<unsigned>(u.channels * (u.taps() + u.k))), dim3(kThreads), 0, u, s);
-    if (a.dx && (i + 1 == a.units.size() || !a.units[i + 1].same_input))
+    if (dx && (i + 1 == a.units.size() || !a.units[i + 1].same_input))
       cuda::launch(exec, "separable_grad_plain_finish", separable_grad_plain_finish,
                    dim3(static_cast<unsigned>(u.channels)), dim3(kThreads), 0, u, s);
   }

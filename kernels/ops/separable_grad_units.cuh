@@ -1,6 +1,8 @@
 // One unit of a separable_grad call as the CUDA kernels see it, and dz of it on load.
 #pragma once
 
+#include <vector>
+
 #include "kernels/core/cuda/loader.cuh"
 #include "kernels/core/cuda/vec.cuh"
 #include "kernels/ops/separable_call.h"
@@ -118,7 +120,8 @@ struct GradLoadQuad {
   }
 };
 
-constexpr int kMostGradUnits = 96;  ///< of one launch
+constexpr int kMostGradUnits = 96;                               ///< of one launch
+constexpr int kMostGradDepth = 256, kMostGradWeightDepth = 128;  ///< channels of z that the kernels can keep
 
 /// The last of n entries (each begins at a block of the launch) that begins at or before this block.
 template <class T>
@@ -177,9 +180,12 @@ static_assert(sizeof(SeparableGradData) <= kMostParameterBytes &&
               sizeof(SeparableGradWeights) <= kMostParameterBytes);
 
 /// The parts of separable_grad; each starts its kernels.
-/// Any window and channels, unit by unit; how many bytes from exec->workspace on it uses
-/// (separable_grad_plain_cuda.cu).
-void separable_grad_plain(const Call& call);
+/// What is wanted of a unit, dx alike for all units of a group: any window and channels
+/// (separable_grad_plain_cuda.cu). Uses so many bytes from exec->workspace on.
+struct SeparableGradPlain {
+  bool dx = false, dw = false;
+};
+void separable_grad_plain(const Call& call, const std::vector<SeparableGradPlain>& wanted);
 size_t separable_grad_plain_bytes(const Call& call);
 /// dx of groups and its sums (separable_grad_data_cuda.cu).
 void separable_grad_data(const Exec& exec, SeparableGradData& data);

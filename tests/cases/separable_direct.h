@@ -189,6 +189,9 @@ inline std::vector<Case> separable_direct_cases() {
     add({{2, 6, 8, 20}}, units, true);
     add({{1, 12, 9, 36}}, units, true);
   }
+  // Groups of which only one fits tiles, and a depth that only those of dx take.
+  add({{2, 8, 8, 16}, {2, 8, 8, 17}}, {{.out = 16, .load = relu}, {.out = 16, .x = 1, .load = relu}}, false);
+  add({{1, 10, 9, 20}}, {{.out = 20, .load = relu}, {.window = {5, 1, 4, 2}, .out = 144, .load = relu}}, false);
   // What arrives is scaled, sampled, behind an affine norm.
   DirectUnit all = pointwise_unit(16, 1, 0, 0, affine);
   all.affine = all.scaled = all.sampled = true;
