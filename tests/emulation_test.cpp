@@ -257,6 +257,23 @@ TEST(Emulation, ChecksLaunchLimits) {
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
 }
 
+TEST(Emulation, AsksForOptingInToMoreSharedMemory) {
+  constexpr int kMost = 99 << 10, kSixty = 60 << 10;
+  DeviceFloats x(kThreads), y(kThreads);
+  const auto run = [&](size_t shared) {
+    cuda::launch(exec, "running_sum", running_sum, 1, kThreads, shared, x.data, y.data);
+  };
+  EXPECT_MATCHES(error_of([&] { run(kSixty); }), "invalid argument .* in running_sum");
+  EXPECT_EQ(cudaFuncSetAttribute(running_sum, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost + 1),
+            cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFuncSetAttribute(running_sum, cudaFuncAttributeMaxDynamicSharedMemorySize, kSixty), cudaSuccess);
+  run(kSixty);
+  EXPECT_MATCHES(error_of([&] { run(kSixty + 1); }), "invalid argument .* in running_sum");
+  cuda::opt_in_to_shared(running_sum);
+  run(cuda::kMostSharedBytes);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidValue);
+}
+
 TEST(Emulation, RefusesTwoHostThreadsAtOnce) {
   static float* y = nullptr;
   static std::string error;

@@ -40,8 +40,15 @@ std::vector<TensorSpec> forward_shape(const Graph& g, const Node& n) {
   const auto& a = n.attr<SeparableAttrs>();
   size_t at = 0;
   for (const SeparableUnit& u : a.units) at += u.inputs();
+  if (a.active) ++at;
   MIXOP_CHECK(!a.units.empty() && n.inputs.size() == at, n.op->name, ": its units need ", at, " inputs, got ",
               n.inputs.size());
+  if (a.active) {
+    const TensorSpec& table = g.spec(n.inputs.back());
+    MIXOP_CHECK(table.dtype == DType::kI32 && table.shape == Shape{static_cast<int64_t>(a.units.size())},
+                n.op->name, ": the table of active units ", table.shape, " must be ", a.units.size(),
+                " numbers of int32, one a unit");
+  }
   std::vector<TensorSpec> out;
   at = 0;
   for (size_t i = 0; i < a.units.size(); ++i) {
@@ -141,9 +148,9 @@ void describe(std::string& s, const Window& w, const OnLoad& load, bool same_inp
                      "d", w.dilation, load.norm ? "n" : "", load.affine ? "a" : "", load.relu ? "r" : "");
 }
 std::string forward_detail(const Node& n) {
-  std::string s = n.attr<SeparableAttrs>().stats ? "stats" : "";
-  for (const SeparableUnit& u : n.attr<SeparableAttrs>().units)
-    describe(s, u.window, u.load, u.same_input, u.depthwise);
+  const auto& a = n.attr<SeparableAttrs>();
+  std::string s = kernels::text(a.stats ? "stats" : "", a.active ? " active" : "");
+  for (const SeparableUnit& u : a.units) describe(s, u.window, u.load, u.same_input, u.depthwise);
   return s;
 }
 std::string grad_detail(const Node& n) {

@@ -8,4 +8,7 @@ namespace mixop::autograd {
 
 extern const OpDef kSeparable, kSeparableGrad;
 
+/// Units of the node may be skipped, and what is in the place of their results is not theirs.
+inline bool skips_units(const Node& n) { return n.op == &kSeparable && n.attr<kernels::SeparableAttrs>().active; }
+
 }  // namespace mixop::autograd

@@ -166,8 +166,8 @@ class Grouper {
 }  // namespace
 
 void group_separable(Graph& g, std::vector<Value>& outputs, bool apart) {
-  const auto first_half = [](const SeparableAttrs& a) { return !a.units[0].load.norm; };
-  const auto second_half = [](const SeparableAttrs& a) { return a.units[0].load.norm; };
+  const auto first_half = [](const SeparableAttrs& a) { return !a.active && !a.units[0].load.norm; };
+  const auto second_half = [](const SeparableAttrs& a) { return !a.active && a.units[0].load.norm; };
   const auto to_first_half = [](const SeparableGradAttrs& a) { return a.sums; };
   const auto to_state = [](const SeparableGradAttrs& a) { return !a.sums; };
   Grouper<Forward>(g, outputs).run(!apart, first_half);

@@ -4,9 +4,11 @@
 //
 // separable, per unit           composite: [conv2d (depthwise),] conv2d (1x1), bn_stats
 //   x [N,H,W,C] [, mean, rstd [, gamma, beta]] [, w_dw [k,k,1,C]], w_pw [1,1,C,K] [, running_mean, running_var]
+//     [, for all units together: active [units] of int32]
 //   -> z [N,H',W',K] [, mean, var, rstd (of z, as bn_stats)]
 //        y = depthwise(t(x)), or the pixels of t(x) that the stride meets; z = y w_pw, with t as in
-//        kernels/core/on_load.h; padding is 0 after t
+//        kernels/core/on_load.h; padding is 0 after t. A unit whose element of `active` is 0 is skipped: its
+//        results and running statistics keep what they had, which a plan does not define
 //
 // separable_grad, per unit      composite: [mask_scale,] bn_grad, conv2d_dgrad (1x1), conv2d_dgrad (depthwise,
 //                               masked), conv2d_wgrad (both), conv2d (depthwise, for y), bn_reduce
@@ -54,7 +56,8 @@ struct SeparableUnit {
 
 struct SeparableAttrs {
   std::vector<SeparableUnit> units;
-  bool stats = true;  ///< statistics are computed
+  bool stats = true;    ///< statistics are computed
+  bool active = false;  ///< a table [units] of int32 is the last input; units whose element is 0 are skipped
 
   size_t outputs() const { return units.size() * (stats ? 4 : 1); }
 };

@@ -34,6 +34,11 @@ inline SeparableOperands separable_operands(const Call& call, size_t i) {
   return o;
 }
 
+/// Whether unit i is computed, as the call's table says; host memory.
+inline bool is_active(const Call& call, size_t i) {
+  return !call.attr<SeparableAttrs>().active || call.in.back().as<int32_t>()[i] != 0;
+}
+
 struct SeparableGradOperands {
   const SeparableGradUnit* unit;
   const View *dy, *z, *mean, *rstd, *s1, *s2;

@@ -310,6 +310,7 @@ class SeparableForward {
 };
 
 bool accepts(const Call& call) {
+  if (call.attr<SeparableAttrs>().active) return false;
   const auto& units = call.attr<SeparableAttrs>().units;
   return all_float32(call) && all_depthwise<SeparableAttrs>(call) &&
          std::all_of(units.begin(), units.end(),

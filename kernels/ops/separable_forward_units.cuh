@@ -19,21 +19,39 @@ constexpr int separable_y_pitch(bool large, int channels) {
   return large ? kSeparableGroup + 4 : (channels / 4 | 1) * 4;
 }
 
-/// One unit; the second half belongs to the kernel over tiles. Offsets into shared memory are in floats.
+/// Moments of many parts.
+struct MergedMoments {
+  double n, mean, m2;
+};
+
+/// Where the statistics of a unit go. A tile leaves parts_of_tile parts, the last one maybe fewer; tiles are merged
+/// in groups, groups with each other (separable_forward_merge.cuh).
+struct SeparableStatistics {
+  cuda::Moments* part;    ///< [part][K], or null: no statistics
+  MergedMoments* merged;  ///< [group][K]
+  float *mean, *var, *rstd, *running_mean, *running_var;
+  double eps, momentum;
+  int parts, parts_of_tile, tiles, tiles_of_group;
+  int ticket;  ///< the first of 1 + groups() tickets
+
+  __host__ __device__ int groups() const { return (tiles + tiles_of_group - 1) / tiles_of_group; }
+};
+
+/// One unit. Offsets into shared memory are in floats.
 struct SeparableForwardUnit {
   const float* x;
   cuda::DeviceLoader load;
-  const float *w_dw, *w_pw;
+  const float *w_dw, *w_pw;  ///< w_dw null: no depthwise half
   float* z;
-  cuda::Moments* partial;  ///< [part][K] of the statistics, or null
-  int rows;                ///< of z
+  SeparableStatistics statistics;
+  int rows;  ///< of z
   int x_ld, z_ld, height, width, out_height, out_width, channels, out_channels, pad;
-  int blocks;      ///< of this unit
-  int y_at, w_at;  ///< where y and the 1x1 weights are kept
-  short number;    ///< among all units of the call
+  int blocks, across;  ///< of this unit, and of a tile: each has some of its columns of z
+  int y_at, w_at;      ///< where y and the 1x1 weights are kept
+  short number;        ///< among all units of the call
   short kernel, stride, dilation;
-  short columns;  ///< of w_pw that are kept at a time
-  bool large;
+  short columns;         ///< of w_pw that are kept at a time
+  bool large;            ///< the tile has more cells
   signed char together;  ///< groups of channels whose x is kept at a time
 
   __host__ __device__ int groups() const { return (channels + kSeparableGroup - 1) / kSeparableGroup; }
@@ -47,18 +65,19 @@ struct SeparablePlace {
   int row, column;  ///< of the first cell
 };
 
-constexpr int kMostSeparableUnits = 26;
+/// Enough for the first halves of a reduction cell of the search network: 8 edges of 6 units.
+constexpr int kMostSeparableUnits = 64;
 
 /// Of one launch. Block b works on unit b % count.
 struct SeparableForwardUnits {
   int count = 0;
   /// Null, or one number a unit of the call in device memory, so that a captured launch serves any choice of units:
-  /// the blocks of a unit with 0 return at once, and its z, statistics and running statistics stay as they are. No
-  /// plan passes one yet.
+  /// the blocks of a unit with 0 return at once, and its z, statistics and running statistics stay as they are.
   const int* active = nullptr;
+  unsigned* tickets = nullptr;
   std::array<SeparableForwardUnit, kMostSeparableUnits> unit;
 };
-static_assert(sizeof(SeparableForwardUnits) <= 4096);
+static_assert(sizeof(SeparableForwardUnits) <= 32764);  // of any kernel from CUDA 12.1 and sm_70 on
 
 }  // namespace
 }  // namespace mixop::kernels

@@ -67,6 +67,7 @@ template <class T>
 void separable_ref(const Call& call) {
   const auto& a = call.attr<SeparableAttrs>();
   for (size_t u = 0; u < a.units.size(); ++u) {
+    if (!is_active(call, u)) continue;
     const SeparableOperands o = separable_operands(call, u);
     const int64_t channels = o.x->last(), k_count = o.z->last();
     Shape y_shape = o.z->shape;

@@ -30,22 +30,27 @@ class DirectCase {
       : xs_(std::move(xs)), units_(std::move(units)) {
     case_.name = name;
     for (const kernels::Shape& x : xs_) case_.name += kernels::text(" ", x);
-    for (const DirectUnit& u : units_)
-      case_.name += kernels::text(u.depthwise ? ", k" : ", pointwise k", u.window.kernel, "s", u.window.stride, "p",
-                                  u.window.pad, "d", u.window.dilation, " to ", u.out, " of ", u.x,
-                                  u.load.norm ? "n" : "", u.load.affine ? "a" : "", u.load.relu ? "r" : "",
-                                  u.affine ? " gamma" : "", u.scaled ? " scaled" : "", u.sampled ? " sampled" : "");
+    for (size_t i = 0, alike = 1; i < units_.size(); i += alike) {
+      const std::string unit = name_of(units_[i]);
+      for (alike = 1; i + alike < units_.size() && name_of(units_[i + alike]) == unit;) ++alike;
+      case_.name += alike > 1 ? kernels::text(", ", alike, " times ", unit) : ", " + unit;
+    }
     for (size_t i = 0; i < xs_.size(); ++i) x_at_.push_back(add(kernels::text("x", i), xs_[i]));
     for (size_t i = 0; i < xs_.size(); ++i) load_at_.push_back(norm(kernels::text("load", i), xs_[i].last(), true));
   }
 
-  /// z and its statistics, of all units.
-  Case forward(bool stats) {
-    case_.name = "separable" + case_.name + (stats ? " stats" : "");
+  /// z and its statistics, of all units, or of those whose element of `active` is not 0.
+  Case forward(bool stats, const std::vector<int>& active = {}) {
+    case_.name = "separable" + case_.name + (stats ? " stats" : "") + (active.empty() ? "" : " active");
+    for (const int a : active) case_.name += kernels::text(" ", a);
     std::vector<int> weights;
     for (size_t i = 0; i < units_.size(); ++i) weights.push_back(add_weights(i));
+    if (!active.empty()) {
+      const int table = add("active", {static_cast<int64_t>(units_.size())}, CaseInput::Fill::kLabels);
+      case_.inputs[static_cast<size_t>(table)].labels = active;
+    }
     case_.build = [=, *this](autograd::Graph& g, const std::vector<autograd::Value>& in) {
-      kernels::SeparableAttrs attrs{{}, stats};
+      kernels::SeparableAttrs attrs{{}, stats, !active.empty()};
       std::vector<autograd::Value> operands;
       for (size_t i = 0; i < units_.size(); ++i) {
         const DirectUnit& u = units_[i];
@@ -55,7 +60,13 @@ class DirectCase {
                                .same_input = i > 0 && units_[i - 1].x == u.x});
         push_unit(operands, in, u, weights[i]);
       }
-      return g.add(autograd::kSeparable, operands, attrs);
+      if (active.empty()) return g.add(autograd::kSeparable, operands, attrs);
+      operands.push_back(in.back());
+      const std::vector<autograd::Value> all = g.add(autograd::kSeparable, operands, attrs);
+      std::vector<autograd::Value> out;
+      for (size_t i = 0; i < all.size(); ++i)
+        if (active[i / (stats ? 4 : 1)]) out.push_back(all[i]);
+      return out;
     };
     return std::move(case_);
   }
@@ -110,6 +121,12 @@ class DirectCase {
   }
 
  private:
+  static std::string name_of(const DirectUnit& u) {
+    return kernels::text(u.depthwise ? "k" : "pointwise k", u.window.kernel, "s", u.window.stride, "p",
+                         u.window.pad, "d", u.window.dilation, " to ", u.out, " of ", u.x, u.load.norm ? "n" : "",
+                         u.load.affine ? "a" : "", u.load.relu ? "r" : "", u.affine ? " gamma" : "",
+                         u.scaled ? " scaled" : "", u.sampled ? " sampled" : "");
+  }
   int add(const std::string& name, const kernels::Shape& shape, CaseInput::Fill fill = CaseInput::Fill::kNormal) {
     case_.inputs.push_back({.name = name, .shape = shape, .fill = fill, .differentiate = false});
     return static_cast<int>(case_.inputs.size()) - 1;
@@ -179,6 +196,13 @@ inline std::vector<Case> separable_direct_cases() {
     DirectUnit second = three;
     second.x = 1;
     add({{2, 8, 8, c}, {2, 8, 8, c}}, {three, pointwise_unit(c / 2, 2, 1, 0, relu), second}, false);
+    // Units that are skipped, of two kinds.
+    cases.push_back(
+        DirectCase("", {{2, 9, 10, c}}, {three, pointwise_unit(c / 2 + 1, 2), pointwise_unit(c / 2, 2), five})
+            .forward(c == 16, {0, 1, 1, 0}));
+    cases.push_back(
+        DirectCase("", {{2, 9, 10, c}}, {three, pointwise_unit(c / 2 + 1, 2), pointwise_unit(c / 2, 2), five})
+            .forward(true, {1, 0, 0, 1}));
   }
   // Many units of a small input, with the sums of what they add up to.
   for (const int stride : {1, 2}) {
@@ -192,6 +216,17 @@ inline std::vector<Case> separable_direct_cases() {
   // Groups of which only one fits tiles, and a depth that only those of dx take.
   add({{2, 8, 8, 16}, {2, 8, 8, 17}}, {{.out = 16, .load = relu}, {.out = 16, .x = 1, .load = relu}}, false);
   add({{1, 10, 9, 20}}, {{.out = 20, .load = relu}, {.window = {5, 1, 4, 2}, .out = 144, .load = relu}}, false);
+  // More units than a launch takes; more shared memory than any kernel has; several pixels left out.
+  cases.push_back(
+      DirectCase(" many", {{1, 2, 3, 4}}, std::vector<DirectUnit>(130, pointwise_unit(4, 1, 0, 0, relu)))
+          .forward(true));
+  cases.push_back(DirectCase("", {{1, 5, 6, 144}},
+                             {{.window = {5, 1, 4, 2}, .out = 36, .load = affine},
+                              {.window = {3, 1, 1, 1}, .out = 16, .load = affine}})
+                      .forward(true));
+  cases.push_back(
+      DirectCase("", {{2, 17, 11, 40}}, {pointwise_unit(100, 1, 2, 0, affine), pointwise_unit(12, 2, 3, 0, affine)})
+          .forward(false));
   // What arrives is scaled, sampled, behind an affine norm.
   DirectUnit all = pointwise_unit(16, 1, 0, 0, affine);
   all.affine = all.scaled = all.sampled = true;

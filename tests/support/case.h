@@ -23,6 +23,7 @@ struct CaseInput {
   Fill fill = Fill::kNormal;
   bool differentiate = true;
   int limit = 0;
+  std::vector<int> labels = {};  ///< for kLabels: these in place of random ones
 };
 
 struct Case {

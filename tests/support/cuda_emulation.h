@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <set>
 #include <tuple>
 
@@ -44,9 +45,19 @@ inline const char* noted = nullptr;
 
 struct LaunchShape {
   dim3 grid, block;
-  size_t dynamic_bytes;
-  bool dependent;  // may start before the kernel ahead is done
+  size_t dynamic_bytes, most_dynamic;  ///< and how many the kernel may have
+  bool dependent;                      ///< may start before the kernel ahead is done
 };
+
+/// Dynamic shared memory for which kernels have opted in (cudaFuncSetAttribute).
+inline std::map<void (*)(), size_t>& opted_in() {
+  static auto& bytes = *new std::map<void (*)(), size_t>;
+  return bytes;
+}
+inline size_t most_dynamic(void (*kernel)()) {
+  const auto it = opted_in().find(kernel);
+  return it == opted_in().end() ? kSharedLimit : it->second;
+}
 
 /// Chooses the order of blocks and threads from now on. Before: MIXOP_EMULATION_SEED or 1.
 inline void set_seed(uint64_t seed) { block.random = seed; }
@@ -75,6 +86,7 @@ inline void run(const char* name, const LaunchShape& shape, void (*body)(void*),
   block.arguments = arguments;
   block.dynamic_bytes = shape.dynamic_bytes;
   block.dependent = shape.dependent;
+  block.shared_limit = shape.most_dynamic > kSharedLimit ? kSharedOptIn : kSharedLimit;
   gridDim = shape.grid;
   prepare_threads(shape.block);
   const uint64_t blocks_n = uint64_t{gridDim.x} * gridDim.y * gridDim.z;

@@ -90,7 +90,7 @@ struct Block {
   unsigned threads_n, returned, at_barrier, ready_n;
   Site barrier;
   uint64_t clock, start, synced;  // synced: the last barrier
-  size_t dynamic_bytes, shared_bytes;
+  size_t dynamic_bytes, shared_bytes, shared_limit;
   const void* dynamic_site;
   uint64_t random;
   bool dependent;  // may start before the kernel ahead is done

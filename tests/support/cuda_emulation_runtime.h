@@ -175,7 +175,7 @@ inline cudaError_t check_launch(const LaunchShape& s) {
   const bool blocks = g.x >= 1 && g.y >= 1 && g.z >= 1 && g.x <= 0x7FFFFFFF && g.y <= 65535 && g.z <= 65535;
   if (!has_code) return cudaErrorNoKernelImageForDevice;
   if (!threads || !blocks) return cudaErrorInvalidConfiguration;
-  return s.dynamic_bytes <= kSharedLimit ? cudaSuccess : cudaErrorInvalidValue;
+  return s.dynamic_bytes <= s.most_dynamic ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 /// Device sides must lie in one device allocation, host sides must not.

@@ -16,7 +16,8 @@
 
 namespace mixop::emulation {
 
-constexpr size_t kSharedLimit = 48 << 10;
+/// Of a block, as every kernel has it, and as it may opt in to.
+constexpr size_t kSharedLimit = 48 << 10, kSharedOptIn = 99 << 10;
 
 /// A time and a thread in one word: time << 16 | thread. Several readers are kept as their warp (ordered by
 /// operations of the whole warp only), or as kMany (by barriers only).
@@ -133,9 +134,9 @@ class Shared {
 
 [[gnu::noinline]] inline void add_shared(const char* name, size_t bytes) {
   block.shared_bytes += bytes;
-  if (block.shared_bytes > kSharedLimit)
+  if (block.shared_bytes > block.shared_limit)
     fail_thread(kernels::text("with ", name, " the block has ", block.shared_bytes,
-                              " bytes of shared memory, more than ", kSharedLimit));
+                              " bytes of shared memory, more than ", block.shared_limit));
 }
 
 template <class T, int64_t N>
@@ -156,7 +157,7 @@ struct SharedStorage {
 template <class T>
 struct DynamicSharedStorage {
   static_assert(std::is_trivially_copyable_v<T>);
-  Cell<T> cells[kSharedLimit / sizeof(T)];
+  Cell<T> cells[kSharedOptIn / sizeof(T)];
 
   Shared<T> in_block(const char* name) {
     if (block.dynamic_site != this) {

@@ -40,7 +40,7 @@ std::vector<double> random_values(const std::string& case_name, const CaseInput&
         v[i] = static_cast<float>(0.5 + u);
         break;
       case CaseInput::Fill::kLabels:
-        v[i] = std::floor(u * in.limit);
+        v[i] = in.labels.empty() ? std::floor(u * in.limit) : in.labels[i];
         break;
       case CaseInput::Fill::kPixels:
         v[i] = std::floor(u * 256);

@@ -85,6 +85,16 @@ constexpr T ceil_div(T a, T b) {
   return (a + b - 1) / b;
 }
 
+/// Dynamic shared memory that a block may have beside 1 KB of arrays of its own: in any launch, and of a kernel
+/// that has opted in, on every device from sm_80 on.
+constexpr size_t kSharedBytes = 47 << 10, kMostSharedBytes = 98 << 10;
+
+template <class... Parameters>
+void opt_in_to_shared(void (*kernel)(Parameters...)) {
+  MIXOP_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(kMostSharedBytes)));
+}
+
 /// Blocks of `block` threads for n independent items, at most `most`: kernels walk with a grid stride.
 inline dim3 grid_for(int64_t n, int block, int64_t most = 4096) {
   const int64_t blocks = ceil_div<int64_t>(n, block);

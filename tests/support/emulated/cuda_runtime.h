@@ -34,7 +34,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   namespace emulation = mixop::emulation;
   const char* name = emulation::noted ? emulation::noted : "(without a name)";
   emulation::noted = nullptr;
-  emulation::LaunchShape shape{config->gridDim, config->blockDim, config->dynamicSmemBytes, false};
+  emulation::LaunchShape shape{config->gridDim, config->blockDim, config->dynamicSmemBytes,
+                               emulation::most_dynamic(reinterpret_cast<void (*)()>(kernel)), false};
   for (unsigned i = 0; i < config->numAttrs; ++i) {
     const cudaLaunchAttribute& a = config->attrs[i];
     if (a.id != cudaLaunchAttributeProgrammaticStreamSerialization) return emulation::note(cudaErrorNotSupported);
@@ -51,6 +52,16 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
         },
         &bound);
   });
+}
+
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+template <class... P>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute, int bytes) {
+  namespace emulation = mixop::emulation;
+  if (bytes < 0 || static_cast<size_t>(bytes) > emulation::kSharedOptIn)
+    return emulation::note(cudaErrorInvalidValue);
+  emulation::opted_in()[reinterpret_cast<void (*)()>(kernel)] = static_cast<size_t>(bytes);
+  return cudaSuccess;
 }
 
 // ---- errors and devices -------------------------------------------------------------------------
@@ -82,8 +93,8 @@ inline cudaError_t cudaGetDevice(int* device) {
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (const cudaError_t error = cudaSetDevice(device); error != cudaSuccess) return error;
   *properties = {
-      "emulated",       mixop::emulation::memory().limit, 48 << 10, 48 << 10, 48 << 10, 9, 0, 4, 32, 1024, 2048,
-      {1024, 1024, 64}, {2147483647, 65535, 65535},       65536,    4 << 20,  64,       1};
+      "emulated",       mixop::emulation::memory().limit, 48 << 10, 100 << 10, 99 << 10, 9, 0, 4, 32, 1024, 2048,
+      {1024, 1024, 64}, {2147483647, 65535, 65535},       65536,    4 << 20,   64,       1};
   return cudaSuccess;
 }
 
@@ -104,8 +115,10 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
       *value = p.maxThreadsPerBlock;
       break;
     case cudaDevAttrMaxSharedMemoryPerBlock:
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(p.sharedMemPerBlock);
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(p.sharedMemPerBlockOptin);
       break;
     case cudaDevAttrWarpSize:
       *value = p.warpSize;
