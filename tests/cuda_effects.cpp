@@ -14,6 +14,7 @@
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/optim.h"
 #include "autograd/ops/pool.h"
+#include "autograd/ops/separable.h"
 #include "autograd/plan.h"
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
@@ -192,48 +193,99 @@ TEST_P(AugmentOnDevice, GivesTheImagesOfTheLoaderBitForBit) {
 }
 INSTANTIATE_TEST_SUITE_P(augment, AugmentOnDevice, testing::Values(9, 32));
 
+/// Makes outputs of x whose norms move running statistics in the store.
+using Moving = std::function<std::vector<Value>(Graph&, TensorStore&, Value x)>;
+
+/// The running statistics after three steps; what the input "active" is told stays so in all of them.
+std::vector<double> moved(const Moving& build, int64_t channels, DType real, const CompileOptions& options) {
+  TensorStore state("state", real);
+  Graph g(real);
+  const Value x = g.input("x", {3, 5, 4, channels});
+  Plan plan(g, build(g, state, x), nullptr, options);
+  for (uint64_t step = 0; step < 3; ++step) {
+    const kernels::View to = plan.input("x");
+    for (int64_t i = 0; i < to.shape.elements(); ++i) {
+      const double v = static_cast<float>(2 + kernels::normal(9, step, static_cast<uint64_t>(i)));
+      if (real == DType::kF64) to.as<double>()[i] = v;
+      else to.as<float>()[i] = static_cast<float>(v);
+    }
+    if (plan.has_input("active")) {
+      const kernels::View active = plan.input("active");
+      for (int64_t i = 0; i < active.last(); ++i) active.as<int32_t>()[i] = i % 4 != 3;
+    }
+    plan.run();
+  }
+  std::vector<double> values;
+  const kernels::View all = state.flat();
+  for (int64_t i = 0; i < state.elements(); ++i)
+    values.push_back(real == DType::kF64 ? all.as<double>()[i] : double{all.as<float>()[i]});
+  return values;
+}
+
+void expect_moved_as_on_the_cpu(const Moving& build, int64_t channels) {
+  const std::vector<double> want = moved(build, channels, DType::kF64, {}),
+                            got = moved(build, channels, DType::kF32, kWays[0]);
+  for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 4e-6 * (1 + std::abs(want[i]))) << i;
+  for (const CompileOptions& way : kWays) EXPECT_EQ(moved(build, channels, DType::kF32, way), got);
+}
+
 class RunningStatisticsOnDevice : public testing::TestWithParam<int64_t> {};
 
 TEST_P(RunningStatisticsOnDevice, MoveAsOnTheCpu) {
   if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
   const int64_t channels = GetParam();
-  const auto moved = [&](DType real, const CompileOptions& options) {
-    TensorStore state("state", real);
-    Graph g(real);
-    const Value x = g.input("x", {3, 5, 4, channels});
+  // Two pairs follow the norm of x, two that of a pooling.
+  const auto build = [=](Graph& g, TensorStore& state, Value x) -> std::vector<Value> {
     const auto tensor = [&](const char* name, double v) {
       return g.tensor(state, name, {channels}, Init::constant(v));
     };
-    // Two pairs follow the norm of x, two that of a pooling.
-    const Value y = autograd::batch_norm(g, x,
-                                         {.running_mean = tensor("mean", 0),
-                                          .running_var = tensor("var", 1),
-                                          .more_running = {{tensor("mean2", 3), tensor("var2", 2)}}}),
-                z = autograd::batch_norm(g, autograd::max_pool(g, x, {}),
-                                         {.running_mean = tensor("pooled_mean", 0),
-                                          .running_var = tensor("pooled_var", 1),
-                                          .more_running = {{tensor("pooled_mean2", 3), tensor("pooled_var2", 2)}}});
-    Plan plan(g, {y, z}, nullptr, options);
-    for (uint64_t step = 0; step < 3; ++step) {
-      const kernels::View to = plan.input("x");
-      for (int64_t i = 0; i < to.shape.elements(); ++i) {
-        const double v = static_cast<float>(2 + kernels::normal(9, step, static_cast<uint64_t>(i)));
-        if (real == DType::kF64) to.as<double>()[i] = v;
-        else to.as<float>()[i] = static_cast<float>(v);
-      }
-      plan.run();
-    }
-    std::vector<double> values;
-    const kernels::View all = state.flat();
-    for (int64_t i = 0; i < state.elements(); ++i)
-      values.push_back(real == DType::kF64 ? all.as<double>()[i] : double{all.as<float>()[i]});
-    return values;
+    return {autograd::batch_norm(g, x,
+                                 {.running_mean = tensor("mean", 0),
+                                  .running_var = tensor("var", 1),
+                                  .more_running = {{tensor("mean2", 3), tensor("var2", 2)}}}),
+            autograd::batch_norm(g, autograd::max_pool(g, x, {}),
+                                 {.running_mean = tensor("pooled_mean", 0),
+                                  .running_var = tensor("pooled_var", 1),
+                                  .more_running = {{tensor("pooled_mean2", 3), tensor("pooled_var2", 2)}}})};
   };
-  const std::vector<double> want = moved(DType::kF64, {}), got = moved(DType::kF32, kWays[0]);
-  for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 4e-6 * (1 + std::abs(want[i]))) << i;
-  for (const CompileOptions& way : kWays) EXPECT_EQ(moved(DType::kF32, way), got);
+  expect_moved_as_on_the_cpu(build, channels);
 }
 INSTANTIATE_TEST_SUITE_P(batch_norm, RunningStatisticsOnDevice, testing::Values(1, 5, 16, 64));
+
+class SeparableStatisticsOnDevice : public testing::TestWithParam<int64_t> {};
+
+// Every unit's once a step, however many blocks a tile has; those of the units that are skipped never.
+TEST_P(SeparableStatisticsOnDevice, MoveAsOnTheCpu) {
+  if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
+  const int64_t channels = GetParam();
+  const auto build = [=](Graph& g, TensorStore& state, Value x) {
+    kernels::SeparableAttrs attrs{{}, true, true};
+    std::vector<Value> operands, wanted;
+    for (int i = 0; i < 8; ++i) {
+      const int64_t out = i % 2 ? 40 : 8;
+      const bool depthwise = i / 2 % 2 == 1;
+      const auto tensor = [&](const char* what, const kernels::Shape& shape, const Init& init) {
+        operands.push_back(g.tensor(state, kernels::text(what, i), shape, init));
+      };
+      operands.push_back(x);
+      if (depthwise) tensor("w_dw", {3, 3, 1, channels}, Init::constant(0.125));
+      tensor("w_pw", {1, 1, channels, out}, Init::constant(0.25 + i));
+      tensor("mean", {out}, Init::constant(3)), tensor("var", {out}, Init::constant(2));
+      attrs.units.push_back({.window = depthwise ? kernels::Window{} : kernels::Window{1, 1 + i / 4, 0, 1},
+                             .load = {},
+                             .depthwise = depthwise,
+                             .same_input = i > 0,
+                             .running = true});
+    }
+    operands.push_back(g.input("active", {8}, DType::kI32));
+    const std::vector<Value> all = g.add(autograd::kSeparable, operands, attrs);
+    for (size_t i = 0; i < 8; ++i)
+      if (i % 4 != 3) wanted.push_back(all[4 * i]);
+    return wanted;
+  };
+  expect_moved_as_on_the_cpu(build, channels);
+}
+INSTANTIATE_TEST_SUITE_P(separable, SeparableStatisticsOnDevice, testing::Values(5, 16));
 
 }  // namespace
 }  // namespace mixop::test
