@@ -5,7 +5,10 @@
 
 #include <string_view>
 
+#include "autograd/ops/batch_norm.h"
+#include "autograd/ops/conv2d.h"
 #include "autograd/ops/mix.h"
+#include "autograd/ops/unary.h"
 #include "tests/cases/pool_direct.h"
 #include "tests/cases/separable.h"
 
@@ -56,6 +59,16 @@ inline test::DirectPools pools_of(const kernels::Shape& x, int stride) {
   return {.xs = {x}, .pool = {.stride = {stride, stride}}, .gradients = 4, .table = true, .skip = stride == 1};
 }
 
+/// What a cell does with each of its inputs first: relu, 1x1 convolution to fewer channels, norm.
+inline test::Case preprocess_case(const kernels::Shape& x, int64_t channels) {
+  return {.name = "",
+          .inputs = {{.name = "x", .shape = x}, {.name = "w", .shape = {1, 1, x.last(), channels}}},
+          .build = [](autograd::Graph& g, const std::vector<autograd::Value>& in) {
+            const autograd::Value z = autograd::conv2d(g, autograd::relu(g, in[0]), in[1], {});
+            return std::vector<autograd::Value>{autograd::batch_norm(g, z, {})};
+          }};
+}
+
 inline std::vector<test::Case> fused_cases() {
   std::vector<test::Case> cases;
   for (const auto& [h, c] : {std::pair<int64_t, int64_t>{32, 16}, {16, 32}, {8, 64}}) {
@@ -66,6 +79,8 @@ inline std::vector<test::Case> fused_cases() {
     add_three(cases, "separable_dilated_3x3", size, test::separable_case(x, {3, 1, 2, 1}));
     add_three(cases, "separable_dilated_5x5", size, test::separable_case(x, {5, 1, 2, 1}));
     add_three(cases, "separable_edge", size, test::separable_edges_case(x, 1, 1, false));
+    add_three(cases, "preprocess", kernels::text("/", h, "x", h, "x", 4 * c),
+              preprocess_case({64, h, h, 4 * c}, c));
     const auto add = [&](const std::string& name, test::Case added) {
       added.name = name + size;
       cases.push_back(std::move(added));

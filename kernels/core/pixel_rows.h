@@ -1,6 +1,8 @@
 // Rows of pixels between tensors and the scratch tiles of convolutions.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/core/on_load.h"
 #include "kernels/core/parallel.h"
 
@@ -8,6 +10,13 @@ namespace mixop::kernels {
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+/// The largest width, at most `most`, of rows into which `pixels` can be cut.
+inline int64_t row_of_pixels(int64_t pixels, int64_t most) {
+  int64_t width = std::min(pixels, most);
+  while (pixels % width) --width;
+  return width;
+}
 
 /// t with its parameters in one table, repeated past C so that vectors read them without masks:
 ///   t(x) = relu((x - mean) * scale + shift), scale = rstd * gamma, shift = beta.

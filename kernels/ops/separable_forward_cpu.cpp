@@ -1,9 +1,10 @@
-// separable: y = depthwise(t(x)), z = y w_pw, statistics of z; units that share x at once.
-//   composite: conv2d (depthwise), conv2d (1x1), bn_stats
+// separable: y = depthwise(t(x)), or pixels of t(x), z = y w_pw, statistics of z; units that share x at once.
+//   composite: [conv2d (depthwise),] conv2d (1x1), bn_stats
 //   traffic: reads T for a group of units that share x, writes T for each unit
 // A task loads rows of t(x) once into a padded ring that all windows of the group read, as far as the next few
 // output rows need them. Those rows of y go to a buffer, unit by unit, and the product reads them from there and
-// sums z while it has it in registers: ring and buffer stay in the first-level cache.
+// sums z while it has it in registers: ring and buffer stay in the first-level cache. A unit without a depthwise
+// half multiplies the pixels of the ring.
 #include <algorithm>
 #include <cmath>
 
@@ -21,6 +22,7 @@ namespace {
 
 constexpr int64_t kParts = 32;        // tasks of a group where shapes allow; fixed, as sums depend on it
 constexpr int64_t kLinePixels = 64;   // of y at a time: few, so that the first-level cache holds the rows they read
+constexpr int64_t kRowPixels = 32;    // the same where no unit has a depthwise half: channels may be many
 constexpr int64_t kSumPixels = 1024;  // summed in float32 around one centre
 
 /// Takes pieces of a workspace, or with a null base counts them.
@@ -45,7 +47,7 @@ struct UnitPlan {
   Window window;
   int64_t spacing, tail_spacing;                                ///< as in StencilRow
   int64_t column[Axis::kMaxTaps], tail_column[Axis::kMaxTaps];  ///< of the tile
-  float *w_dw, *w_pw;                                           ///< packed
+  float *w_dw, *w_pw;                                           ///< packed; w_dw may be null
   float* z;
   int64_t ldz, columns, padded, sums_at;
   double* partials = nullptr;  ///< per task mean[K] and M2[K]; null: no statistics
@@ -58,6 +60,7 @@ struct Group {
   RowTransform t;
   ChannelLayout layout;
   GroupTile tile;
+  int64_t image;          ///< floats of x from one image to the next
   int64_t height, width;  ///< of the outputs
   int64_t bands, parts, lines;
   int64_t items() const { return x->shape[0] * bands; }
@@ -105,13 +108,25 @@ class SeparableForward {
     const SeparableOperands o = separable_operands(call_, first);
     const size_t last = group_end(first);
     Reach reach;
-    for (size_t u = first; u < last; ++u) reach.add(a_.units[u].window);
+    bool pointwise = true, dense = true;  // no depthwise half, nor a stride: pixels may lie in rows of any width
+    for (size_t u = first; u < last; ++u) {
+      const SeparableUnit& unit = a_.units[u];
+      reach.add(unit.window);
+      pointwise &= !unit.depthwise;
+      dense &= !unit.depthwise && unit.window == Window{1, 1, 0, 1};
+    }
     const ChannelLayout layout(lanes_, o.x->last());
-    const int64_t height = o.z->shape[1], width = o.z->shape[2], images = o.x->shape[0];
-    const int64_t bands = std::min(height, ceil_div(kParts, images)), parts = std::min(images * bands, kParts);
-    const int64_t lines = std::clamp<int64_t>(kLinePixels / width, 1, ceil_div(height, bands));
-    const GroupTile tile(layout, reach, o.x->shape[1], o.x->shape[2], width, lines);
-    return {first, last, o.x, {}, layout, tile, height, width, bands, parts, lines};
+    const Shape &in = o.x->shape, &out = o.z->shape;
+    int64_t in_height = in[1], in_width = in[2], height = out[1], width = out[2];
+    if (dense) {
+      width = in_width = row_of_pixels(height * width, kRowPixels);
+      height = in_height = out[1] * out[2] / width;
+    }
+    const int64_t bands = std::min(height, ceil_div(kParts, in[0])), parts = std::min(in[0] * bands, kParts);
+    const int64_t at_once = pointwise ? kRowPixels : kLinePixels;
+    const int64_t lines = std::clamp<int64_t>(at_once / width, 1, ceil_div(height, bands));
+    const GroupTile tile(layout, reach, in_height, in_width, width, lines);
+    return {first, last, o.x, {}, layout, tile, in[1] * in[2] * o.x->ld, height, width, bands, parts, lines};
   }
 
   /// Lays out the workspace and, with `write`, fills what tasks read.
@@ -125,9 +140,11 @@ class SeparableForward {
       float* const table = pieces_.take<float>(row_transform_floats(o.unit->load, channels));
       if (write) g.t = make_row_transform(call_, o.unit->load, o.load_at, channels, table);
       int64_t sums = 0;
-      for (size_t u = first; u < g.last; ++u) plan_unit(g, u, write, sums);
+      for (size_t u = first; u < g.last; ++u) {
+        plan_unit(g, u, write, sums);
+        if (a_.units[u].depthwise) line_floats = std::max(line_floats, round_up(g.layout.row_floats(pixels), 16));
+      }
       tile_floats = std::max(tile_floats, g.tile.floats());
-      line_floats = std::max(line_floats, round_up(g.layout.row_floats(pixels), 16));
       sum_floats = std::max(sum_floats, sums);
       if (write) groups_[i] = g;
       first = g.last;
@@ -144,7 +161,7 @@ class SeparableForward {
     UnitPlan p;
     p.window = w, p.z = o.z->as<float>(), p.ldz = o.z->ld, p.columns = o.z->last(), p.sums_at = sums;
     p.padded = round_up(p.columns, 16);
-    p.w_dw = pieces_.take<float>(tap_count(w) * (g.layout.pixel() + lanes_));
+    p.w_dw = o.w_dw ? pieces_.take<float>(tap_count(w) * (g.layout.pixel() + lanes_)) : nullptr;
     p.w_pw = pieces_.take<float>(g.layout.channels * p.padded);
     if (a_.stats) p.partials = pieces_.take<double>(g.parts * 2 * p.columns);
     sums += 3 * p.padded;
@@ -152,7 +169,7 @@ class SeparableForward {
     p.spacing = g.tile.spacing(w), p.tail_spacing = g.tile.tail_spacing(w);
     for (int s = 0; s < w.kernel; ++s)
       p.column[s] = g.tile.column(w, s), p.tail_column[s] = g.tile.tail_column(w, s);
-    pack_depthwise(g.layout, o.w_dw->as<float>(), tap_count(w), p.w_dw);
+    if (o.w_dw) pack_depthwise(g.layout, o.w_dw->as<float>(), tap_count(w), p.w_dw);
     pointwise_.pack(o.w_pw->as<float>(), g.layout.channels, p.columns, p.w_pw);
     units_[u] = p;
   }
@@ -178,7 +195,7 @@ class SeparableForward {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t image = item / g.bands;
       const Range band = part_of(g.height, g.bands, item % g.bands);
-      const float* x = g.x->as<float>() + image * g.x->shape[1] * g.x->shape[2] * g.x->ld;
+      const float* x = g.x->as<float>() + image * g.image;
       int64_t loaded = 0;
       for (int64_t i = band.begin; i < band.end; i += g.lines) {
         const int64_t lines = std::min(g.lines, band.end - i), rows = g.tile.rows(i - band.begin + lines);
@@ -187,7 +204,9 @@ class SeparableForward {
         for (size_t u = g.first; u < g.last; ++u) {
           const ColumnSums s = sums_of(units_[u], sums, before + pixels == 0);
           if (!pixels) start_sums(units_[u], s, part, before);
-          run_lines(g, units_[u], i - band.begin, lines, (image * g.height + i) * g.width, s, scratch);
+          const int64_t pixel = (image * g.height + i) * g.width;
+          if (units_[u].w_dw) run_lines(g, units_[u], i - band.begin, lines, pixel, s, scratch);
+          else run_pixels(g, units_[u], i - band.begin, lines, pixel, s, scratch);
         }
         pixels += lines * g.width;
         if (pixels < kSumPixels && !(item + 1 == end && i + lines == band.end)) continue;
@@ -244,6 +263,25 @@ class SeparableForward {
                     u.z + pixel * u.ldz,
                     u.ldz,
                     sums});
+  }
+
+  /// The same without a depthwise half: y is in the tile.
+  void run_pixels(const Group& g, const UnitPlan& u, int64_t i, int64_t lines, int64_t pixel, ColumnSums sums,
+                  const float* tile) const {
+    const ChannelLayout& c = g.layout;
+    for (int64_t l = 0; l < lines; ++l, pixel += g.width) {
+      const float* row;
+      g.tile.rows_of(u.window, i + l, tile, &row);
+      pointwise_.run(
+          {g.width,
+           u.columns,
+           {{row + u.column[0], c.pixel(), c.vector_channels()}, {row + u.tail_column[0], c.tail, c.tail}},
+           u.w_pw,
+           u.z + pixel * u.ldz,
+           u.ldz,
+           sums});
+      sums.set_centre = false;
+    }
   }
 
   /// Merges the sums of `count` pixels into a partial of `before` ones.
@@ -312,9 +350,11 @@ class SeparableForward {
 bool accepts(const Call& call) {
   if (call.attr<SeparableAttrs>().active) return false;
   const auto& units = call.attr<SeparableAttrs>().units;
-  return all_float32(call) && all_depthwise<SeparableAttrs>(call) &&
-         std::all_of(units.begin(), units.end(),
-                     [](const SeparableUnit& u) { return u.window.kernel <= Axis::kMaxTaps && u.window.pad >= 0; });
+  return all_float32(call) && std::all_of(units.begin(), units.end(), [](const SeparableUnit& u) {
+           const Window& w = u.window;
+           return w.stride <= Reach::kMaxStride &&
+                  (u.depthwise ? w.kernel <= Axis::kMaxTaps && w.pad >= 0 : w.kernel == 1 && w.pad <= 0);
+         });
 }
 void run(const Call& call) { SeparableForward(call).run(); }
 size_t workspace(const Call& call) { return SeparableForward(call).workspace(); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
 
 #include "kernels/core/axis.h"
 #include "kernels/core/gemm.h"
@@ -44,14 +45,19 @@ struct TileShape {
 /// A unit with its shapes; offsets are in floats.
 struct GradUnit {
   SeparableGradOperands o;
+  RowTransform t;
   Window window;
-  bool first, last;  ///< of the units that share x
-  int64_t members;   ///< how many they are
+  bool depthwise;
+  bool first, last;      ///< of the units that share x
+  int64_t members;       ///< how many they are
+  bool pixelwise;        ///< none of them has a depthwise half
+  bool dense;            ///< nor a stride: all that counts is pixels, in rows of any width
+  int64_t together = 1;  ///< units that the image pass takes at once
   int64_t channels, k, k_pitch, in_h, in_w, out_h, out_w;
   PixelLayout layout;  ///< of x, y and dY
   TileShape x_tile;    ///< of t(x), wide enough for all units that share it
   TileShape dy_tile;   ///< of dY
-  int64_t chunk;       ///< rows of dz and y at a time
+  int64_t chunk;       ///< rows of dz and y at a time, of a pixelwise group rows of x
 
   // In the part of the workspace that is written before the tasks start:
   int64_t norm_at;       ///< the three tables of dz [k_pitch]
@@ -67,6 +73,7 @@ struct GradUnit {
   GradUnit(const Call& call, size_t i, Pieces& fixed, Pieces& partial, Pieces& sums)
       : o(separable_grad_operands(call, i)),
         window(o.unit->window),
+        depthwise(o.unit->depthwise),
         channels(o.x->last()),
         k(o.z->last()),
         k_pitch(round_up(k, gemm_lanes())),
@@ -82,35 +89,36 @@ struct GradUnit {
     first = i == begin, last = i + 1 == end, members = static_cast<int64_t>(end - begin);
 
     bool strided = false;
-    for (size_t u = begin; u < end; ++u) strided |= a.units[u].window.stride > 1;
-    if (strided) layout = PixelLayout(layout.lanes, channels, false);
-    x_tile = {in_h, in_w, 0, 0, layout.pixel};
+    pixelwise = dense = true;
     for (size_t u = begin; u < end; ++u) {
-      const Window& w = a.units[u].window;
-      x_tile.left = std::max<int64_t>(x_tile.left, w.pad);
-      x_tile.right = std::max(x_tile.right, (w.extent(in_w) - 1) * w.stride + w.span() - w.pad - in_w);
+      strided |= a.units[u].window.stride > 1;
+      pixelwise &= !a.units[u].depthwise;
+      dense &= !a.units[u].depthwise && a.units[u].window == Window{1, 1, 0, 1};
     }
-    dy_tile = {out_h, out_w, 0, 0, layout.pixel};
-    for (int p = 0; p < window.stride; ++p) {
-      const Axis x = transposed(1, p);
-      if (!x.taps || !x.count) continue;
-      dy_tile.left = std::max<int64_t>(dy_tile.left, -x.offset[0]);
-      dy_tile.right = std::max(dy_tile.right, x.count + x.offset[x.taps - 1] - out_w);
-    }
-    constexpr int64_t kChunkFloats = 2048;  // of dz and as many of y: half the first-level cache
-    chunk = std::clamp<int64_t>(kChunkFloats / (out_w * std::max(layout.pixel, k_pitch)), 1, out_h);
+    if (strided) layout = PixelLayout(layout.lanes, channels, false);
+    if (pixelwise) plan_pixels();
+    else plan_tiles(std::span(a.units).subspan(begin, end - begin));
 
     norm_at = fixed.take(3 * k_pitch);
     pointwise_at = fixed.take(gemm_packed_floats(k, channels));
-    filter_at = fixed.take(a.dw ? filter_floats() : 0);
-    reversed_at = fixed.take(a.dx ? filter_floats() : 0);
+    filter_at = fixed.take(a.dw && depthwise ? filter_floats() : 0);
+    reversed_at = fixed.take(a.dx && depthwise ? filter_floats() : 0);
     transform_at = fixed.take(row_transform_floats(o.unit->load, channels));
-    dw_dw_at = partial.take(a.dw ? filter_floats() : 0);
+    dw_dw_at = partial.take(a.dw && depthwise ? filter_floats() : 0);
     dw_pw_at = partial.take(a.dw ? channels * k_pitch : 0);
     sums_at = sums.floats;
     if (a.dx && a.sums && last) sums.take(2 * row_lanes());
   }
 
+  /// Output rows whose pixels lie in some rows of x; without a depthwise half.
+  Range met_by(Range rows) const {
+    const auto first = [&](int64_t y) {
+      return std::clamp<int64_t>(ceil_div(std::max<int64_t>(y + window.pad, 0), window.stride), 0, out_h);
+    };
+    return {first(rows.begin), first(rows.end)};
+  }
+
+  int64_t columns() const { return layout.flat ? channels : layout.pixel; }  ///< of a product that gives pixels
   int64_t row_lanes() const { return layout.blocks * layout.lanes; }
   int64_t filter_floats() const { return int64_t{window.kernel} * window.kernel * row_lanes(); }
   int64_t column(int64_t x) const { return x * layout.pixel; }
@@ -128,6 +136,36 @@ struct GradUnit {
     const int64_t apart = (x.offset[1] - x.offset[0]) * layout.pixel;
     return apart % step == 0 ? apart / step : 2 * apart == step ? -2 : 0;
   }
+
+ private:
+  void plan_tiles(std::span<const SeparableGradUnit> group) {
+    x_tile = {in_h, in_w, 0, 0, layout.pixel};
+    for (const SeparableGradUnit& u : group) {
+      const Window& w = u.window;
+      x_tile.left = std::max<int64_t>(x_tile.left, w.pad);
+      x_tile.right = std::max(x_tile.right, (w.extent(in_w) - 1) * w.stride + w.span() - w.pad - in_w);
+    }
+    constexpr int64_t kChunkFloats = 2048;  // of dz and as many of y: half the first-level cache
+    chunk = std::clamp<int64_t>(kChunkFloats / (out_w * std::max(layout.pixel, k_pitch)), 1, out_h);
+    if (!depthwise) return;
+    dy_tile = {out_h, out_w, 0, 0, layout.pixel};
+    for (int p = 0; p < window.stride; ++p) {
+      const Axis x = transposed(1, p);
+      if (!x.taps || !x.count) continue;
+      dy_tile.left = std::max<int64_t>(dy_tile.left, -x.offset[0]);
+      dy_tile.right = std::max(dy_tile.right, x.count + x.offset[x.taps - 1] - out_w);
+    }
+  }
+
+  void plan_pixels() {
+    constexpr int64_t kChunkPixels = 32;  // with what belongs to them some of the first-level cache
+    together = members;
+    if (dense) {
+      in_w = out_w = row_of_pixels(in_h * in_w, kChunkPixels);
+      in_h = out_h = o.x->shape[1] * o.x->shape[2] / in_w;
+    }
+    chunk = std::clamp<int64_t>(kChunkPixels / in_w, 1, in_h);
+  }
 };
 
 /// What a thread needs while it works on an image, of the largest unit.
@@ -136,14 +174,22 @@ struct GradScratch {
 
   void fit(const GradUnit& u, const SeparableGradAttrs& a) {
     const auto grow = [](int64_t& to, int64_t n) { to = std::max(to, round_up(n, 16)); };
-    if (a.dw) grow(x, u.x_tile.floats());
-    grow(dy, u.dy_tile.floats());
-    if (a.dx && u.members > 1) grow(dx, dx_floats(u));
-    grow(line, u.layout.row_floats(u.in_w));
-    grow(dz, u.chunk * u.out_w * u.k_pitch + TileShape::kMaxLanes);
-    if (a.dw) grow(y, u.chunk * u.out_w * u.layout.pixel + TileShape::kMaxLanes);
-    grow(zero, std::max(u.x_tile.pitch(), u.dy_tile.pitch()));
+    const int64_t chunk_pixels = u.chunk * (u.pixelwise ? u.in_w : u.out_w);
+    grow(dz, chunk_pixels * u.k_pitch + TileShape::kMaxLanes);
     grow(sums, 2 * u.row_lanes());
+    if (u.pixelwise) {
+      const int64_t pixels = u.column(chunk_pixels) + TileShape::kMaxLanes;
+      if (a.dw) grow(x, pixels);
+      grow(line, pixels);
+      return;
+    }
+    if (a.dw) grow(x, u.x_tile.floats());
+    if (a.dx && u.members > 1) grow(dx, dx_floats(u));
+    if (!u.depthwise) return;
+    grow(dy, u.dy_tile.floats());
+    grow(line, u.layout.row_floats(u.in_w));
+    if (a.dw) grow(y, u.column(chunk_pixels) + TileShape::kMaxLanes);
+    grow(zero, std::max(u.x_tile.pitch(), u.dy_tile.pitch()));
   }
   static int64_t dx_pitch(const GradUnit& u) { return round_up(u.layout.row_floats(u.in_w), 16); }
   static int64_t dx_floats(const GradUnit& u) { return u.in_h * dx_pitch(u); }

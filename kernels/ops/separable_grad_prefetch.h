@@ -12,13 +12,15 @@ namespace mixop::kernels {
 class Prefetch {
  public:
   /// Forgets the rest of the step before; `calls` times run() is called in the next one.
-  void start(int64_t calls) { count_ = 0, calls_ = calls, bytes_ = 0; }
+  void start(int64_t calls) { count_ = 0, calls_ = std::max<int64_t>(calls, 1), bytes_ = 0; }
 
-  /// Some rows of a tensor.
+  /// Some rows of a tensor, as far as it has them.
   void add(const View& v, int64_t row, int64_t rows) {
     constexpr int64_t kMostBytes = 384 << 10;  // of all tensors: more would push out what is in use
+    rows = std::min(rows, v.rows() - row);
+    if (rows <= 0) return;
     bytes_ += rows * v.last() * 4;
-    if (bytes_ > kMostBytes) return;
+    if (bytes_ > kMostBytes || count_ == kMostStreams) return;
     const char* at = reinterpret_cast<const char*>(v.as<float>() + row * v.ld);
     Stream& s = streams_[count_++];
     if (v.ld == v.last()) s = {at, kLine, 1, ceil_div(rows * v.ld * 4, kLine), 0};
@@ -42,7 +44,8 @@ class Prefetch {
     const char* at;
     int64_t stride, lines, left, per_call;
   };
-  Stream streams_[4];
+  static constexpr int kMostStreams = 8;
+  Stream streams_[kMostStreams];
   int count_ = 0;
   int64_t calls_ = 1, bytes_ = 0;
 };

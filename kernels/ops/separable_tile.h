@@ -1,4 +1,4 @@
-// The tile of a group of depthwise windows that read the same image: rows of t(x) with the padding that the widest
+// The tile of a group of windows that read the same image: rows of t(x) with the padding that the widest
 // of them needs, loaded once for all.
 #pragma once
 
@@ -33,12 +33,18 @@ struct ChannelLayout {
 
 /// Where the windows of a group, all of one stride, reach from the position that an output stands on.
 struct Reach {
+  static constexpr int kMaxStride = 8;
   int64_t stride = 1, before = 0, after = 0;
+  bool read[kMaxStride][kMaxStride] = {};  ///< rows and columns of x modulo the stride
   void add(const Window& w) {
     stride = w.stride;
     before = std::max<int64_t>(before, w.pad);
     after = std::max(after, w.span() - 1 - w.pad);
+    for (int t = 0; t < w.kernel * w.kernel; ++t)
+      read[residue(t / w.kernel * w.dilation - w.pad)][residue(t % w.kernel * w.dilation - w.pad)] = true;
   }
+  int64_t residue(int64_t at) const { return (at % stride + stride) % stride; }
+  bool reads(int64_t row, int64_t column) const { return read[residue(row)][residue(column)]; }
 };
 
 /// A ring of the rows that the output rows in progress read. A row with stride s is s sub-rows, one for each column
@@ -79,6 +85,7 @@ class GroupTile {
       const int64_t y = first * stride - reach_.before + i;
       float* to = ring + i % capacity_ * row_floats();
       for (int64_t q = 0; q < stride; ++q, to += sub_) {
+        if (!reach_.reads(y, q - reach_.before)) continue;
         const auto [begin, end] = inside(q);
         float* const tail = to + tail_at() + begin * layout_.tail;
         if (y < 0 || y >= height_) {

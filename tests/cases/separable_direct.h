@@ -227,6 +227,12 @@ inline std::vector<Case> separable_direct_cases() {
   cases.push_back(
       DirectCase("", {{2, 17, 11, 40}}, {pointwise_unit(100, 1, 2, 0, affine), pointwise_unit(12, 2, 3, 0, affine)})
           .forward(false));
+  // The same of stride 1, and pixels left out.
+  for (const int64_t c : {4, 16, 20}) {
+    const DirectUnit three{.window = {3, 1, 1, 1}, .out = c, .load = affine};
+    add({{2, 5, 6, c}}, {pointwise_unit(16, 1, 0, 0, affine), three, pointwise_unit(8, 1, 0, 0, affine)}, true);
+    add({{2, 5, 7, c}}, {pointwise_unit(16, 1, 2, 0, relu), pointwise_unit(8, 1, 0, 0, relu)}, false);
+  }
   // What arrives is scaled, sampled, behind an affine norm.
   DirectUnit all = pointwise_unit(16, 1, 0, 0, affine);
   all.affine = all.scaled = all.sampled = true;
