@@ -33,8 +33,14 @@ class Prefetch {
       Stream& s = streams_[i];
       const int64_t n = std::min(s.left, s.per_call);
       s.left -= n;
-      for (int64_t j = 0; j < n; ++j, s.at += s.stride)
-        for (int64_t l = 0; l < s.lines; ++l) __builtin_prefetch(s.at + l * kLine, 0, 2);
+      const char* at = s.at;
+      if (s.lines == 1) {
+        for (int64_t j = 0; j < n; ++j) __builtin_prefetch(at + j * s.stride, 0, 2);
+      } else {
+        for (int64_t j = 0; j < n; ++j)
+          for (int64_t l = 0; l < s.lines; ++l) __builtin_prefetch(at + j * s.stride + l * kLine, 0, 2);
+      }
+      s.at += n * s.stride;
     }
   }
 
