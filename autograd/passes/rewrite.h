@@ -30,7 +30,8 @@ class Rewriter {
   void take(int node) { taken_[node] = true; }
 
   /// Adds a node directly behind `place`, a node of the original graph (-1: before all of them); its inputs must be
-  /// computed by then. It takes the name of `like`, or of `place`. Returns its number for replace().
+  /// computed by then. It takes the name of `like`, or of `place`. Returns its number for replace(),
+  /// that of an equal node (op, inputs, attributes as far as they can be compared, place) when there is one.
   int insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place,
              int like = -1);
   template <class A>
