@@ -5,9 +5,6 @@
 
 #include "autograd/plan_body.h"
 #include "kernels/ops/copy.h"
-#include "kernels/ops/mix.h"
-#include "kernels/ops/pool_stats.h"
-#include "kernels/ops/separable.h"
 
 namespace mixop::autograd {
 
@@ -21,24 +18,20 @@ bool fusion_enabled() {
   return !env || std::strcmp(env, "0") != 0;
 }
 
-/// Composites become nodes of their own where the device has kernels for them.
+}  // namespace
+
 void lower(Graph& g, std::vector<Value>& outputs, bool device) {
-  const auto pass = [&](bool wanted, void (*fuse)(Graph&, std::vector<Value>&)) {
-    if (!wanted) return;
-    fuse(g, outputs);
-    g = prune(g, outputs);
-  };
   fuse(g, outputs);
   g = prune(g, outputs);
-  pass(!device || !kernels::mix_reduce_cuda().empty(), fuse_mix);
-  pass(!device || !kernels::pool_stats_cuda().empty(), fuse_pool);
-  pass(!device || !kernels::separable_cuda().empty(), fuse_separable);
-  pass(true, fuse_scales);
+  for (const auto pass : {distribute_masks, fuse_mix, fuse_pool, fuse_separable, fuse_pointwise, fuse_scales}) {
+    pass(g, outputs);
+    g = prune(g, outputs);
+  }
+  if (device) hoist_sums(g, outputs);
   group_separable(g, outputs, device);
-  g = prune(g, outputs);
+  constexpr bool kReducesSeveral = false;  // bn_reduce has kernels for more than one norm
+  if (device && kReducesSeveral) group_reductions(g, outputs);
 }
-
-}  // namespace
 
 Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena> arena, CompileOptions options)
     : body_(std::make_unique<Body>()) {

@@ -1,14 +1,13 @@
-// Units that can run at the same time become one node. Each node has an interval in the order: behind the last of
-// its producers, before the first of its readers; any set of intervals with a common point can be one node there.
-// Sorted by their ends, groups that take all they can are as few as possible.
+// Units that can run at the same time become one node. On a CPU they share one input, which is then read once; on a
+// device all may, which saves launches.
 #include <algorithm>
 #include <limits>
 #include <map>
 
 #include "autograd/ops/binary.h"
 #include "autograd/ops/separable.h"
+#include "autograd/passes/intervals.h"
 #include "autograd/passes/passes.h"
-#include "autograd/passes/rewrite.h"
 
 namespace mixop::autograd {
 namespace {
@@ -30,80 +29,83 @@ struct Backward {
   static int flags(const Attrs& a) { return a.dx + 2 * a.sums + 4 * a.dw; }
 };
 
+/// The preprocessing of a cell: nothing else in the cell reads its input.
+template <class Attrs>
+bool lone(const Attrs& a) {
+  return !a.units[0].depthwise && a.units[0].window.stride == 1;
+}
+
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
 template <class Kind>
 class Grouper {
  public:
   using Attrs = typename Kind::Attrs;
 
-  Grouper(Graph& g, std::vector<Value>& outputs) : r_(g, outputs) {}
+  /// With `shared` units of one input and stride share a node, else all may.
+  Grouper(Graph& g, std::vector<Value>& outputs, bool shared)
+      : g_(g), outputs_(outputs), r_(g, outputs), shared_(shared) {}
 
-  /// Groups the single units for which wanted(attributes) holds; with `shared` only those of one input.
+  /// Groups the single units for which wanted(attributes) holds.
   template <class Wanted>
-  void run(bool shared, Wanted&& wanted) {
+  void run(Order order, size_t most, Wanted&& wanted) {
     std::map<std::vector<Value>, std::vector<Member>> kinds;  // in the order of their keys, hence of their inputs
+    std::vector<int> ends(r_.graph().size(), -1);             // of the members
     for (int i = 0; i < r_.graph().size(); ++i) {
-      const Node& n = r_.node(i);
-      if (n.op != &Kind::op() || attrs(i).units.size() != 1 || !wanted(attrs(i))) continue;
+      if (r_.node(i).op != &Kind::op() || attrs(i).units.size() != 1 || !wanted(attrs(i))) continue;
       const Member m = member(i);
-      std::vector<Value> key = shared ? m.input : std::vector<Value>();
-      key.push_back({Kind::flags(attrs(i)), attrs(i).units[0].window.stride});
-      if (!shared || one_sum(i)) kinds[key].push_back(m);
+      if (!apart_from_producers(m, ends)) continue;
+      ends[i] = m.end;
+      std::vector<Value> key = shared_ ? m.input : std::vector<Value>();
+      key.push_back({Kind::flags(attrs(i)), shared_ ? attrs(i).units[0].window.stride : 0});
+      kinds[key].push_back(m);
     }
-    for (auto& [key, members] : kinds) group(members);
+    for (const auto& [key, members] : kinds) group(members, order, most);
     write_sums();
     r_.finish();
+    g_ = prune(g_, outputs_);
   }
 
  private:
-  struct Member {
-    int node, begin, end;      ///< computed behind `begin`, read by `end`
-    std::vector<Value> input;  ///< x and the operands of t
+  struct Member : Interval {
+    std::vector<Value> input;  ///< x, the operands of t, the sum that its gradient goes into
   };
 
   const Attrs& attrs(int i) const { return r_.node(i).template attr<Attrs>(); }
 
   Member member(int i) const {
-    Member m{i, -1, std::numeric_limits<int>::max(), {}};
+    Member m{interval_of(r_, i), {}};
     const Node& n = r_.node(i);
-    for (const Value v : n.inputs)
-      if (r_.node(v.node).op) m.begin = std::max(m.begin, v.node);
-    for (size_t k = 0; k < n.outputs.size(); ++k)
-      for (const Use& u : r_.uses({i, static_cast<int>(k)})) m.end = std::min(m.end, u.node);
     const size_t x = Kind::x_at(attrs(i));
     const auto first = n.inputs.begin() + static_cast<int64_t>(x);
     m.input.assign(first, first + 1 + attrs(i).units[0].load.inputs());
     m.input.push_back({attrs(i).units[0].load.relu, 0});
+    if constexpr (std::is_same_v<Kind, Backward>) m.input.push_back(destination(i));
     return m;
   }
 
-  /// Units of one input have one data gradient: it must go into one sum and nowhere else.
-  bool one_sum(int i) const {
-    if constexpr (std::is_same_v<Kind, Forward>) return true;
-    else {
-      if (!attrs(i).dx) return true;
-      const Use* use = r_.only_use({i, 0});
-      return use && r_.node(use->node).op == &kSum;
-    }
+  /// Units of one input have one data gradient only when that goes into one sum and nowhere else.
+  Value destination(int i) const {
+    if (!attrs(i).dx) return {};
+    const Use* use = r_.only_use({i, 0});
+    return {use && r_.node(use->node).op == &kSum ? use->node : i, 0};
   }
 
-  void group(std::vector<Member>& members) {
-    std::stable_sort(members.begin(), members.end(),
-                     [](const Member& a, const Member& b) { return a.end < b.end; });
-    std::vector<bool> done(members.size());
-    for (size_t i = 0; i < members.size(); ++i) {
-      if (done[i]) continue;
+  /// Whatever a member reads of another has been read by some node before it can begin: else their nodes could need
+  /// each other.
+  bool apart_from_producers(const Member& m, const std::vector<int>& ends) const {
+    const auto& in = r_.node(m.node).inputs;
+    return std::all_of(in.begin(), in.end(), [&](Value v) { return ends[v.node] <= m.begin; });
+  }
+
+  void group(const std::vector<Member>& members, Order order, size_t most) {
+    for (const Meeting& m : meetings({members.begin(), members.end()}, order, most)) {
+      if (m.members.size() < 2) continue;
       std::vector<Member> chosen;
-      int begin = -1, end = members[i].end;
-      for (size_t j = i; j < members.size(); ++j) {
-        const Member& m = members[j];
-        if (done[j] || std::max(begin, m.begin) >= std::min(end, m.end)) continue;
-        begin = std::max(begin, m.begin), end = std::min(end, m.end);
-        chosen.push_back(m);
-        done[j] = true;
-      }
+      for (const size_t i : m.members) chosen.push_back(members[i]);
       // Results of the way forward are fresh for who reads them first, gradients are read fresh.
       constexpr bool kForward = std::is_same_v<Kind, Forward>;
-      if (chosen.size() > 1) merge(std::move(chosen), kForward ? std::min(end, r_.graph().size()) - 1 : begin);
+      merge(std::move(chosen), kForward ? m.end - 1 : m.begin);
     }
   }
 
@@ -142,8 +144,9 @@ class Grouper {
       }
       for (int k = 0; k < per_group; ++k) r_.replace({node, k}, {now, out++});
     }
-    for (const Member& m : members)
-      for (int k = 0; all.dw && k < 2; ++k) r_.replace({m.node, per_group + k}, {now, out++});
+    for (size_t i = 0; i < members.size(); ++i)
+      for (int k = 0; all.dw && k < static_cast<int>(all.units[i].weights()); ++k)
+        r_.replace({members[i].node, per_group + k}, {now, out++});
   }
 
   /// Sums lose the gradients that are part of another one now.
@@ -159,26 +162,67 @@ class Grouper {
     }
   }
 
+  Graph& g_;
+  std::vector<Value>& outputs_;
   Rewriter r_;
+  bool shared_;
   std::vector<Value> left_out_;
 };
+
+/// Data and weight gradients become nodes of their own: weight gradients can wait until there are many.
+void split_gradients(Graph& g, std::vector<Value>& outputs) {
+  Rewriter r(g, outputs);
+  for (int i = 0; i < g.size(); ++i) {
+    if (g.node(i).op != &kSeparableGrad) continue;
+    auto a = g.node(i).attr<SeparableGradAttrs>();
+    if (!a.dx || !a.dw) continue;
+    const int data_outputs = static_cast<int>(a.outputs_of_group()),
+              all = static_cast<int>(g.node(i).outputs.size());
+    a.dw = false;
+    const int data = r.insert(kSeparableGrad, g.node(i).inputs, a, i);
+    a.dx = a.sums = false, a.dw = true;
+    const int weights = r.insert(kSeparableGrad, g.node(i).inputs, a, i);
+    for (int k = 0; k < all; ++k)
+      r.replace({i, k}, k < data_outputs ? Value{data, k} : Value{weights, k - data_outputs});
+  }
+  r.finish();
+  g = prune(g, outputs);
+}
+
+bool first_half(const SeparableAttrs& a) { return !a.active && !a.units[0].load.norm; }
+bool second_half(const SeparableAttrs& a) { return !a.active && a.units[0].load.norm; }
+
+void group_on_cpu(Graph& g, std::vector<Value>& outputs) {
+  Grouper<Forward>(g, outputs, true).run(Order::kEarliestEnd, kNoLimit, [](const SeparableAttrs& a) {
+    return first_half(a) && !lone(a);
+  });
+  Grouper<Backward>(g, outputs, true).run(Order::kLatestBegin, kNoLimit, [](const SeparableGradAttrs& a) {
+    return !a.sums && !lone(a);
+  });
+}
+
+void group_on_device(Graph& g, std::vector<Value>& outputs) {
+  constexpr size_t kMostWeights = 96;  // about those of a cell of the supernet; what they read must live until then
+  split_gradients(g, outputs);
+  for (const auto half : {first_half, second_half})
+    Grouper<Forward>(g, outputs, false).run(Order::kEarliestEnd, kNoLimit, half);
+  const auto gradients = [&](Order order, size_t most, auto&& wanted) {
+    Grouper<Backward>(g, outputs, false).run(order, most, wanted);
+  };
+  using A = SeparableGradAttrs;
+  // Those that read one gradient together; those that write one together, of both inputs of a cell before what
+  // reads the gradients of both.
+  gradients(Order::kEarliestEnd, kNoLimit, [](const A& a) { return a.dx && a.sums; });
+  gradients(Order::kLatestBegin, kNoLimit, [](const A& a) { return a.dx && !a.sums && !lone(a); });
+  gradients(Order::kLatestBegin, kNoLimit, [](const A& a) { return a.dx && !a.sums && lone(a); });
+  gradients(Order::kEarliestBegin, kMostWeights, [](const A& a) { return !a.dx; });
+}
 
 }  // namespace
 
 void group_separable(Graph& g, std::vector<Value>& outputs, bool apart) {
-  const auto first_half = [](const SeparableAttrs& a) { return !a.active && !a.units[0].load.norm; };
-  const auto second_half = [](const SeparableAttrs& a) { return !a.active && a.units[0].load.norm; };
-  const auto to_first_half = [](const SeparableGradAttrs& a) { return a.sums; };
-  const auto to_state = [](const SeparableGradAttrs& a) { return !a.sums; };
-  Grouper<Forward>(g, outputs).run(!apart, first_half);
-  g = prune(g, outputs);
-  if (apart) {
-    Grouper<Forward>(g, outputs).run(false, second_half);
-    g = prune(g, outputs);
-    Grouper<Backward>(g, outputs).run(false, to_first_half);
-    g = prune(g, outputs);
-  }
-  Grouper<Backward>(g, outputs).run(true, to_state);
+  if (apart) group_on_device(g, outputs);
+  else group_on_cpu(g, outputs);
 }
 
 }  // namespace mixop::autograd

@@ -19,8 +19,13 @@ void fuse(Graph& graph, const std::vector<Value>& outputs);
 /// Poolings with the statistics of their results, and the way back through both (fuse_pool.cpp).
 void fuse_pool(Graph& graph, std::vector<Value>& outputs);
 
+/// The mask of a sum of data gradients becomes one of each of them (distribute_masks.cpp).
+void distribute_masks(Graph& graph, std::vector<Value>& outputs);
+
 /// The composites that have kernels of their own, one pass each: separable convolutions (fuse_separable.cpp).
 void fuse_separable(Graph& graph, std::vector<Value>& outputs);
+/// The 1x1 convolutions that are left, with a relu before them and a norm behind (fuse_pointwise.cpp).
+void fuse_pointwise(Graph& graph, std::vector<Value>& outputs);
 /// All reductions of one arriving gradient become one mix_reduce (fuse_mix.cpp).
 void fuse_mix(Graph& graph, std::vector<Value>& outputs);
 
@@ -28,9 +33,17 @@ void fuse_mix(Graph& graph, std::vector<Value>& outputs);
 void fuse_scales(Graph& graph, std::vector<Value>& outputs);
 
 /// Separable convolutions of one input, and their gradients, become one node as far as the order allows; with
-/// `apart` those of different inputs too, which saves launches on a device and gains nothing on a CPU
-/// (group_separable.cpp).
+/// `apart` those of different inputs too, and weight gradients of many, which saves launches on a device and gains
+/// nothing on a CPU (group_separable.cpp). Prunes the graph.
 void group_separable(Graph& graph, std::vector<Value>& outputs, bool apart);
+/// Sums of gradients, and views, stand directly behind the last of their inputs, so that who reads them can come
+/// early (hoist_sums.cpp).
+void hoist_sums(Graph& graph, std::vector<Value>& outputs);
+/// Several bn_reduce become one, for a device (group_reductions.cpp). Prunes the graph.
+void group_reductions(Graph& graph, std::vector<Value>& outputs);
+
+/// All of these in order: composites become nodes of their own, and as few as suits the device.
+void lower(Graph& graph, std::vector<Value>& outputs, bool device);
 
 /// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
 struct Place {
