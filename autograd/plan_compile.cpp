@@ -23,14 +23,20 @@ bool fusion_enabled() {
 void lower(Graph& g, std::vector<Value>& outputs, bool device) {
   fuse(g, outputs);
   g = prune(g, outputs);
-  for (const auto pass : {distribute_masks, fuse_mix, fuse_pool, fuse_separable, fuse_pointwise, fuse_scales}) {
+  const auto run = [&](void (*pass)(Graph&, std::vector<Value>&)) {
     pass(g, outputs);
     g = prune(g, outputs);
-  }
+  };
+  run(distribute_masks);
+  run(fuse_pool);
+  group_pools(g, outputs, device);
+  for (const auto pass : {fuse_mix, fuse_separable, fuse_pointwise, fuse_scales}) run(pass);
   if (device) hoist_sums(g, outputs);
   group_separable(g, outputs, device);
   constexpr bool kReducesSeveral = false;  // bn_reduce has kernels for more than one norm
   if (device && kReducesSeveral) group_reductions(g, outputs);
+  absorb_norms(g, outputs);
+  g = prune(g, outputs);
 }
 
 Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena> arena, CompileOptions options)

@@ -6,12 +6,18 @@
 #include <map>
 
 #include "autograd/ops/batch_norm.h"
+#include "autograd/ops/binary.h"
+#include "autograd/ops/concat.h"
+#include "autograd/ops/dropout.h"
+#include "autograd/ops/mix.h"
 #include "autograd/ops/pool.h"
 #include "autograd/ops/unary.h"
 #include "autograd/params.h"
+#include "autograd/passes/passes.h"
 #include "autograd/plan.h"
 #include "kernels/core/rng.h"
 #include "tests/cases/pool.h"
+#include "tests/cases/separable.h"
 #include "tests/support/runner.h"
 
 namespace mixop::test {
@@ -70,6 +76,165 @@ TEST(FusePool, WhatOthersNeedIsLeftAlone) {
   EXPECT_EQ(shared["pool_stats"], 1);
   EXPECT_EQ(shared["avg_pool_grad"], 1);  // of a sum of two gradients
   EXPECT_EQ(shared["pool_stats_grad"], 0);
+}
+
+/// How the nodes of a small cell come about.
+enum class Nodes : uint8_t { kMixed, kMixedByTwoTables, kSummedUnderDropPath };
+
+/// A cell of one input s, a norm of x, and two nodes: each the normed poolings, a convolution and, with stride 1,
+/// the skip connection of s; the second also those of the first.
+Case cell_case(Nodes nodes, int stride, bool affine, bool state_asked = false) {
+  SeparableCase c(kernels::text("cell ", int(nodes), " stride ", stride, affine ? " affine" : "",
+                                state_asked ? " and its input" : ""));
+  const int64_t channels = 4;
+  c.input("x", {3, 8, 8, channels});
+  c.input("gamma", {channels});
+  c.input("beta", {channels});
+  c.input("table 0", {3, 4});
+  c.input("table 1", {3, 4});
+  const int mask = c.mask("mask", 3), keep = c.keep();
+  int weights[3];
+  for (int e = 0; e < 3; ++e) weights[e] = c.weights({}, channels);
+  return c.build([=](Graph& g, const std::vector<Value>& in) {
+    autograd::BatchNorm pre;
+    if (affine) pre.gamma = in[1], pre.beta = in[2];
+    const Value s = autograd::batch_norm(g, in[0], pre);
+    const auto candidates = [&](Value from, int edge_stride) {
+      std::vector<Value> shared;
+      for (const bool max : {true, false})
+        shared.push_back(
+            autograd::batch_norm(g, pool_of(g, from, max, {.stride = {edge_stride, edge_stride}}), {}));
+      if (edge_stride == 1) shared.push_back(from);
+      return shared;
+    };
+    const auto node = [&](const std::vector<std::vector<Value>>& edges, const Value& table, int64_t first) {
+      std::vector<std::pair<int64_t, Value>> terms;
+      std::vector<Value> values;
+      for (size_t e = 0; e < edges.size(); ++e)
+        for (size_t k = 0; k < edges[e].size(); ++k) {
+          const int64_t at = first + static_cast<int64_t>(4 * e + k);
+          terms.emplace_back(at, edges[e][k]);
+          const bool dropped = k + 1 == edges[e].size();
+          values.push_back(dropped ? autograd::apply_mask(g, edges[e][k], in[mask], in[keep]) : edges[e][k]);
+        }
+      return nodes == Nodes::kSummedUnderDropPath ? autograd::sum(g, values) : autograd::mix(g, table, terms);
+    };
+    const auto with_layer = [&](std::vector<Value> edge, Value from, int edge_stride, int w) {
+      edge.push_back(separable_layer(g, from, {.stride = edge_stride}, in, w));
+      return edge;
+    };
+    const std::vector<Value> of_s = candidates(s, stride);
+    const Value a = node({with_layer(of_s, s, stride, weights[0])}, in[3], 0);
+    const Value b = node({with_layer(of_s, s, stride, weights[1]), with_layer(candidates(a, 1), a, 1, weights[2])},
+                         in[nodes == Nodes::kMixedByTwoTables ? 4 : 3], 4);
+    std::vector<Value> out = {autograd::concat(g, {a, b}, 3)};
+    if (state_asked) out.push_back(s);
+    return out;
+  });
+}
+
+/// Fused and as it was built, in float64.
+void expect_same(const Case& c) {
+  CaseProgram fused(c, DType::kF64, {.poison = true}), plain(c, DType::kF64, {.fuse = false});
+  const auto got = fused.run(fused.inputs()), want = plain.run(plain.inputs());
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    double difference = 0, magnitude = 0;
+    for (size_t k = 0; k < want[i].values.size(); ++k) {
+      difference = std::max(difference, std::abs(want[i].values[k] - got[i].values[k]));
+      magnitude = std::max(magnitude, std::abs(want[i].values[k]));
+    }
+    EXPECT_LT(difference, 1e-11 * magnitude) << c.name << ": " << want[i].name;
+  }
+}
+
+TEST(FusePool, CellsAreTheSameFused) {
+  for (const Nodes nodes : {Nodes::kMixed, Nodes::kMixedByTwoTables, Nodes::kSummedUnderDropPath})
+    for (const int stride : {1, 2})
+      for (const bool affine : {false, true}) expect_same(cell_case(nodes, stride, affine));
+  expect_same(cell_case(Nodes::kMixed, 1, true, true));
+}
+
+TEST(FusePool, NothingButFusedNodesIsLeftOfACell) {
+  for (const Nodes nodes : {Nodes::kMixed, Nodes::kSummedUnderDropPath})
+    for (const int stride : {1, 2}) {
+      const Case c = cell_case(nodes, stride, true);
+      auto count = count_ops(CaseProgram(c, DType::kF32).plan());
+      EXPECT_EQ(count["pool_stats"], 2) << c.name;  // one for each state
+      EXPECT_EQ(count["pool_stats_grad"], 2) << c.name;
+      EXPECT_EQ(count["mix"], 2) << c.name;         // the nodes, nothing on the way back
+      EXPECT_EQ(count["mix_reduce"], 2) << c.name;  // of the gradients of the nodes
+      EXPECT_EQ(count["bn_reduce"], 1) << c.name;   // of s
+      for (const char* op : {"bn_apply", "scale", "mix_weight_grad"})
+        EXPECT_EQ(count[op], 0) << c.name << ": " << op;
+    }
+}
+
+TEST(FusePool, ANormThatIsAskedForIsStored) {
+  auto count = count_ops(CaseProgram(cell_case(Nodes::kMixed, 1, true, true), DType::kF32).plan());
+  EXPECT_EQ(count["bn_apply"], 1);
+  EXPECT_EQ(count["pool_stats"], 2);
+  EXPECT_EQ(count["pool_stats_grad"], 2);
+}
+
+/// Poolings of two states that one node reads.
+Graph two_states(std::vector<Value>& outputs) {
+  Graph g(DType::kF64);
+  const Value table = g.input("table", {2, 3});
+  std::vector<std::pair<int64_t, Value>> terms;
+  std::vector<Value> wrt = {table};
+  for (int s = 0; s < 2; ++s) {
+    wrt.push_back(g.input(kernels::text("x", s), {2, 6, 6, 4}));
+    for (const bool max : {true, false})
+      terms.emplace_back(3 * s + max, autograd::batch_norm(g, pool_of(g, wrt.back(), max, {}), {}));
+    terms.emplace_back(3 * s + 2, wrt.back());
+  }
+  const Value y = autograd::mix(g, table, terms);
+  outputs = autograd::vector_jacobian(g, {y}, {g.input("dy", g.shape(y))}, wrt);
+  outputs.push_back(y);
+  return g;
+}
+
+std::vector<double> results(Plan& plan, const std::vector<Value>& outputs) {
+  for (const char* name : {"table", "x0", "x1", "dy"}) {
+    const kernels::View to = plan.input(name);
+    for (int64_t i = 0; i < to.shape.elements(); ++i)
+      to.as<double>()[i] = kernels::normal(static_cast<uint64_t>(name[0] + name[1]), 1, static_cast<uint64_t>(i));
+  }
+  plan.run();
+  std::vector<double> all;
+  for (const Value v : outputs) {
+    const kernels::View out = plan.output(v);
+    for (int64_t i = 0; i < out.shape.elements(); ++i) all.push_back(out.as<double>()[i]);
+  }
+  return all;
+}
+
+TEST(FusePool, StatesApartShareNodesOnADevice) {
+  std::vector<Value> outputs;
+  const Graph built = two_states(outputs);
+  Plan plain(built, outputs, nullptr, {.fuse = false});
+  const std::vector<double> want = results(plain, outputs);
+  for (const bool apart : {false, true}) {
+    std::vector<Value> asked = outputs;
+    Graph g = autograd::prune(built, asked);
+    autograd::fuse(g, asked);
+    g = autograd::prune(g, asked);
+    autograd::fuse_pool(g, asked);
+    g = autograd::prune(g, asked);
+    autograd::group_pools(g, asked, apart);
+    g = autograd::prune(g, asked);
+    autograd::fuse_mix(g, asked);
+    g = autograd::prune(g, asked);
+    Plan plan(g, asked, nullptr, {.fuse = false});
+    auto count = count_ops(plan);
+    EXPECT_EQ(count["pool_stats"], apart ? 1 : 2);
+    EXPECT_EQ(count["pool_stats_grad"], apart ? 1 : 2);
+    EXPECT_EQ(count["bn_reduce"] + count["scale"] + count["sum"], 0);
+    const std::vector<double> got = results(plan, asked);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-11) << apart << " " << i;
+  }
 }
 
 /// Running statistics after three steps: `pairs` pairs that follow one norm behind a pooling, or without one.

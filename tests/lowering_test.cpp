@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "autograd/checkpoint.h"
@@ -11,6 +12,8 @@
 #include "datasets/loader.h"
 #include "datasets/open.h"
 #include "kernels/core/rng.h"
+#include "nas/genotypes_published.h"
+#include "nas/network.h"
 #include "nas/search/darts.h"
 #include "tests/support/small_runs.h"
 
@@ -70,17 +73,18 @@ double deviation(const std::vector<double>& want, const std::vector<double>& got
     difference = std::max(difference, std::abs(want[i] - got[i]));
     magnitude = std::max(magnitude, std::abs(want[i]));
   }
-  return difference / magnitude;
+  return difference == 0 ? 0 : difference / magnitude;
 }
 
+using Build = std::function<nas::NetworkOutputs(Graph&, Value images, nas::Stores&)>;
+
 /// Name to value: logits, loss, the gradients of all weights and alphas, and the running statistics afterwards.
-std::map<std::string, std::vector<double>> forward_and_backward(Lowering lowering, bool fuse) {
-  const SupernetOptions o = tiny(lowering).net;
+std::map<std::string, std::vector<double>> forward_and_backward(const Build& build, bool fuse) {
   nas::Stores stores(DType::kF64, 5);
   Graph g(DType::kF64);
-  const Value images = g.input("images", {4, o.height, o.width, o.image_channels});
+  const Value images = g.input("images", {4, 8, 8, 3});
   const Value labels = g.input("labels", {4}, DType::kI32);
-  const nas::NetworkOutputs net = nas::build_supernet(g, images, stores, o, true);
+  const nas::NetworkOutputs net = build(g, images, stores);
   const Value loss = autograd::cross_entropy(g, net.logits, labels);
   std::vector<std::string> names;
   std::vector<Value> wrt;
@@ -100,6 +104,8 @@ std::map<std::string, std::vector<double>> forward_and_backward(Lowering lowerin
 
   autograd::Plan plan(g, asked, nullptr, {.fuse = fuse, .poison = true});
   for (TensorStore* store : stores.all()) store->bind();
+  if (const int keep = stores.state.find("drop_path.keep"); keep >= 0)
+    stores.state.view(keep).as<double>()[0] = 0.7;
   const Images data(1);
   nas::feed(plan, data.batch());
   plan.run();
@@ -110,6 +116,14 @@ std::map<std::string, std::vector<double>> forward_and_backward(Lowering lowerin
   return result;
 }
 
+std::map<std::string, std::vector<double>> forward_and_backward(Lowering lowering, bool fuse) {
+  return forward_and_backward(
+      [&](Graph& g, Value images, nas::Stores& stores) {
+        return nas::build_supernet(g, images, stores, tiny(lowering).net, true);
+      },
+      fuse);
+}
+
 TEST(Lowering, SameOutputsAndGradientsInFloat64) {
   const auto want = forward_and_backward(Lowering::kReference, true);
   for (const bool fuse : {true, false}) {
@@ -117,6 +131,24 @@ TEST(Lowering, SameOutputsAndGradientsInFloat64) {
     ASSERT_EQ(want.size(), got.size());
     for (const auto& [name, v] : want) EXPECT_LT(deviation(v, got[name]), 1e-10) << name << ", fused: " << fuse;
     EXPECT_TRUE(got.count("alphas_normal") && got.count("alphas_reduce"));
+  }
+}
+
+TEST(Lowering, DerivedNetworksAreTheSameFused) {
+  for (const char* genotype : {"DARTS_V1", "PDARTS", "PC_DARTS"}) {
+    const Build build = [&](Graph& g, Value images, nas::Stores& stores) {
+      const nas::NetworkOptions o{.genotype = *nas::find_published(genotype),
+                                  .channels = 4,
+                                  .cells = 4,
+                                  .height = 8,
+                                  .width = 8,
+                                  .drop_path = true};
+      return nas::build_network(g, images, stores, o, true);
+    };
+    const auto want = forward_and_backward(build, false);
+    auto got = forward_and_backward(build, true);
+    ASSERT_EQ(want.size(), got.size());
+    for (const auto& [name, v] : want) EXPECT_LT(deviation(v, got[name]), 1e-10) << genotype << " " << name;
   }
 }
 
@@ -172,6 +204,25 @@ TEST(Lowering, GroupedPoolsOncePerState) {
   }
   EXPECT_EQ(pools[Lowering::kReference], 3u * 3 * 14 * 2);
   EXPECT_EQ(pools[Lowering::kGrouped], 3u * 3 * 5 * 2);
+}
+
+TEST(Lowering, NothingButFusedNodesIsLeftOfCells) {
+  DartsOptions o = tiny(Lowering::kGrouped);
+  o.net.reduction_cells = {-1};  // 3 cells of 5 states that are read and 4 nodes
+  const DartsSearch search(o, {{4}, {4}, {}});
+  for (const bool weights : {false, true}) {
+    std::map<std::string, int> count;
+    for (const auto& step : (weights ? search.weight_plan() : search.arch_plan()).steps()) ++count[step.op];
+    EXPECT_EQ(count["pool_stats"], 3 * 5);  // each with both poolings of a state
+    // The architecture step needs no gradient of the stem, hence none of the inputs of the first cell and of one
+    // input of the second.
+    EXPECT_EQ(count["pool_stats_grad"], 3 * 5 - (weights ? 0 : 3));
+    EXPECT_EQ(count["mix"], 3 * 4);  // the nodes, nothing on the way back
+    EXPECT_EQ(count["mix_reduce"] + count["mix_weight_grad"], 3 * 4);
+    EXPECT_LE(count["bn_reduce"], weights ? 3 * 2 + 1 : 3 * 2 - 3);  // of the preprocessing and the stem
+    for (const char* op : {"bn_apply", "scale", "copy", "max_pool_grad", "avg_pool_grad"})
+      EXPECT_EQ(count[op], 0) << op;
+  }
 }
 
 TEST(Lowering, SameGenotypeAfterAShortSearchInFloat64) {

@@ -1,8 +1,13 @@
 // A pooling and the statistics of its result become one `pool_stats`; the gradient of the norm behind it and that
-// of the pooling become one `pool_stats_grad`.
+// of the pooling become one `pool_stats_grad`. A norm that several mixtures read gets the sum U = sum a_j G_j of
+// their gradients: its sums over U are those over each a_j G_j, which reduce G_j, and fuse_mix.cpp joins them to
+// the other reductions of G_j. Neither U nor a reduction of it remains.
 #include <algorithm>
+#include <array>
 
 #include "autograd/ops/batch_norm.h"
+#include "autograd/ops/binary.h"
+#include "autograd/ops/mix.h"
 #include "autograd/ops/pool.h"
 #include "autograd/passes/passes.h"
 #include "autograd/passes/rewrite.h"
@@ -16,6 +21,7 @@ using kernels::PoolGradGroup;
 using kernels::PoolGradPool;
 using kernels::PoolStatsAttrs;
 using kernels::PoolStatsGradAttrs;
+using kernels::ScaleAttrs;
 
 class Fuser {
  public:
@@ -31,6 +37,14 @@ class Fuser {
   }
 
  private:
+  /// A gradient that arrives at a norm, element `index` of the table by which it counts there (-1: 1), and its
+  /// sums.
+  struct Part {
+    Value gradient;
+    int64_t index;
+    std::array<Value, 2> sums;
+  };
+
   /// The result is stored, whoever reads it; but the fused node stands behind the statistics, so that nobody may
   /// read it before.
   void fuse_forward(int pool) {
@@ -60,24 +74,73 @@ class Fuser {
     if (!use || use->input != 0 || !norm.training || norm.affine) return;
     const Node& pool = r_.node(use->node);
     PoolGradGroup group;
-    PoolGradPool part{{}, pool.op == &kMaxPoolGrad, {{0, norm.scaled ? norm.scale_index : -1}}};
+    PoolGradPool of_pool{{}, pool.op == &kMaxPoolGrad, {}};
     std::vector<Value> in;
-    if (norm.scaled) in.push_back(n.inputs.back());
-    if (part.max) {
-      part.pool = pool.attr<PoolAttrs>();
+    if (of_pool.max) {
+      of_pool.pool = pool.attr<PoolAttrs>();
       group.x = r_.graph().shape(pool.inputs[1]);
       group.reads_x = true;
       in.push_back(pool.inputs[1]);
     } else if (pool.op == &kAvgPoolGrad) {
-      part.pool = pool.attr<AvgPoolGradAttrs>().pool;
+      of_pool.pool = pool.attr<AvgPoolGradAttrs>().pool;
       group.x = pool.attr<AvgPoolGradAttrs>().x;
     } else {
       return;
     }
-    group.pools.push_back(part);
-    in.insert(in.end(), n.inputs.begin(), n.inputs.begin() + 6);
-    const PoolStatsGradAttrs attrs{norm.scaled, {group}};
+    const Value table = table_of(norm_grad);
+    const std::vector<Part> parts = parts_of(norm_grad, table);
+    for (const Part& part : parts) {
+      of_pool.parts.push_back({static_cast<int>(of_pool.parts.size()), part.index});
+      in.push_back(part.gradient);
+    }
+    in.insert(in.end(), n.inputs.begin() + 1, n.inputs.begin() + 4);
+    for (const Part& part : parts) in.insert(in.end(), part.sums.begin(), part.sums.end());
+    if (table) in.insert(in.begin(), table);
+    group.gradients = static_cast<int>(parts.size());
+    group.pools.push_back(std::move(of_pool));
+    const PoolStatsGradAttrs attrs{bool(table), {group}};
     r_.replace({use->node, 0}, {r_.insert(kPoolStatsGrad, std::move(in), attrs, use->node), 0});
+  }
+
+  /// The sums of a norm are those of a bn_reduce of what arrives, and nobody else reads that.
+  bool divisible(int norm_grad) const {
+    const Node& n = r_.node(norm_grad);
+    const Value arriving = n.inputs[0];
+    const int reduce = n.inputs[4].node;
+    return r_.node(arriving.node).op == &kSum && r_.node(reduce).op == &kBnReduce &&
+           n.inputs[5] == Value{reduce, 1} &&
+           std::equal(n.inputs.begin(), n.inputs.begin() + 4, r_.node(reduce).inputs.begin()) &&
+           r_.uses(arriving).size() == 2 && !r_.requested(arriving);
+  }
+
+  /// The table whose elements multiply what arrives at a norm; of several the first.
+  Value table_of(int norm_grad) const {
+    const Node& n = r_.node(norm_grad);
+    if (n.attr<BatchNormAttrs>().scaled) return n.inputs.back();
+    if (!divisible(norm_grad)) return {};
+    for (const Value v : r_.node(n.inputs[0].node).inputs)
+      if (r_.node(v.node).op == &kScale) return r_.node(v.node).inputs[0];
+    return {};
+  }
+
+  std::vector<Part> parts_of(int norm_grad, Value table) {
+    const Node& n = r_.node(norm_grad);
+    const auto& norm = n.attr<BatchNormAttrs>();
+    if (norm.scaled || !divisible(norm_grad))
+      return {{n.inputs[0], norm.scaled ? norm.scale_index : -1, {n.inputs[4], n.inputs[5]}}};
+    std::vector<Part> parts;
+    for (const Value v : r_.node(n.inputs[0].node).inputs) {
+      const Node& from = r_.node(v.node);
+      BatchNormAttrs attrs = norm;
+      attrs.scaled = from.op == &kScale && from.inputs[0] == table;
+      if (attrs.scaled) attrs.scale_index = from.attr<ScaleAttrs>().index;
+      const Value gradient = attrs.scaled ? from.inputs[1] : v;
+      std::vector<Value> in = {gradient, n.inputs[1], n.inputs[2], n.inputs[3]};
+      if (attrs.scaled) in.push_back(table);
+      const int sums = r_.insert(kBnReduce, std::move(in), attrs, n.inputs[4].node);
+      parts.push_back({gradient, attrs.scaled ? attrs.scale_index : -1, {Value{sums, 0}, Value{sums, 1}}});
+    }
+    return parts;
   }
 
   Rewriter r_;

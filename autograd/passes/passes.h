@@ -22,6 +22,11 @@ void fuse_pool(Graph& graph, std::vector<Value>& outputs);
 /// The mask of a sum of data gradients becomes one of each of them (distribute_masks.cpp).
 void distribute_masks(Graph& graph, std::vector<Value>& outputs);
 
+/// The way back through all candidates of a state that have no weights becomes one group, and so do poolings of one
+/// state; with `apart`, which saves launches on a device, those of several states become one node
+/// (group_pools.cpp).
+void group_pools(Graph& graph, std::vector<Value>& outputs, bool apart);
+
 /// The composites that have kernels of their own, one pass each: separable convolutions (fuse_separable.cpp).
 void fuse_separable(Graph& graph, std::vector<Value>& outputs);
 /// The 1x1 convolutions that are left, with a relu before them and a norm behind (fuse_pointwise.cpp).
@@ -44,6 +49,9 @@ void group_reductions(Graph& graph, std::vector<Value>& outputs);
 
 /// All of these in order: composites become nodes of their own, and as few as suits the device.
 void lower(Graph& graph, std::vector<Value>& outputs, bool device);
+
+/// A norm is applied by its readers while they load, where all of them can (absorb_norms.cpp).
+void absorb_norms(Graph& graph, const std::vector<Value>& outputs);
 
 /// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
 struct Place {
