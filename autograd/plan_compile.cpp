@@ -33,8 +33,7 @@ void lower(Graph& g, std::vector<Value>& outputs, bool device) {
   for (const auto pass : {fuse_mix, fuse_separable, fuse_pointwise, fuse_scales}) run(pass);
   if (device) hoist_sums(g, outputs);
   group_separable(g, outputs, device);
-  constexpr bool kReducesSeveral = false;  // bn_reduce has kernels for more than one norm
-  if (device && kReducesSeveral) group_reductions(g, outputs);
+  if (device) group_reductions(g, outputs);
   absorb_norms(g, outputs);
   g = prune(g, outputs);
 }
