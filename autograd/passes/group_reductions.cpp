@@ -11,9 +11,11 @@ using kernels::BatchNormAttrs;
 void group_reductions(Graph& graph, std::vector<Value>& outputs) {
   Rewriter r(graph, outputs);
   std::vector<Interval> intervals;
-  for (int i = 0; i < graph.size(); ++i)
-    if (graph.node(i).op == &kBnReduce && !graph.node(i).attr<BatchNormAttrs>().scaled)
-      intervals.push_back(interval_of(r, i));
+  for (int i = 0; i < graph.size(); ++i) {
+    if (graph.node(i).op != &kBnReduce) continue;
+    const auto& a = graph.node(i).attr<BatchNormAttrs>();
+    if (!a.scaled && a.count == 1) intervals.push_back(interval_of(r, i));
+  }
   for (const Meeting& m : meetings(intervals, Order::kEarliestEnd, intervals.size())) {
     if (m.members.size() < 2) continue;
     BatchNormAttrs attrs;

@@ -84,9 +84,11 @@ class Grouper {
     return m;
   }
 
-  /// Units of one input have one data gradient only when that goes into one sum and nowhere else.
+  /// Units of one input have one data gradient only when that goes into one sum and nowhere else. One whose sums
+  /// are wanted stays by itself: its sums are not those of the whole.
   Value destination(int i) const {
     if (!attrs(i).dx) return {};
+    if (attrs(i).sums) return {i, 0};
     const Use* use = r_.only_use({i, 0});
     return {use && r_.node(use->node).op == &kSum ? use->node : i, 0};
   }
@@ -175,7 +177,7 @@ void split_gradients(Graph& g, std::vector<Value>& outputs) {
   for (int i = 0; i < g.size(); ++i) {
     if (g.node(i).op != &kSeparableGrad) continue;
     auto a = g.node(i).attr<SeparableGradAttrs>();
-    if (!a.dx || !a.dw) continue;
+    if (!a.dx || !a.dw || a.units.size() != 1) continue;
     const int data_outputs = static_cast<int>(a.outputs_of_group()),
               all = static_cast<int>(g.node(i).outputs.size());
     a.dw = false;
