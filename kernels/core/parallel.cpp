@@ -4,6 +4,7 @@
 // way to others.
 #include "kernels/core/parallel.h"
 
+#include <hwy/cache_control.h>
 #include <sched.h>
 
 #include <atomic>
@@ -77,6 +78,7 @@ class Pool {
  private:
   void take(int thread) {
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < n_;) task_(context_, i, thread);
+    hwy::FlushStream();  // what tasks wrote past the caches (stream.h) comes before the end of the job
   }
 
   void work(int thread) {

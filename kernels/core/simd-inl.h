@@ -26,6 +26,12 @@ struct Full {
   HWY_INLINE void store(Vec32 v, float* p) const { hn::StoreU(v, F32(), p); }
 };
 
+/// Whole vectors, written past the caches (core/stream.h).
+struct Streamed {
+  HWY_INLINE Vec32 load(const float* p) const { return hn::LoadU(F32(), p); }
+  HWY_INLINE void store(Vec32 v, float* p) const { hn::Stream(v, F32(), p); }
+};
+
 /// The first n lanes; the others read as zero and are not written.
 struct Tail {
   int64_t n;

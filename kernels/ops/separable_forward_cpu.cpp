@@ -12,6 +12,7 @@
 #include "kernels/core/gemm.h"
 #include "kernels/core/norm.h"
 #include "kernels/core/stencil.h"
+#include "kernels/core/stream.h"
 #include "kernels/ops/separable_call.h"
 #include "kernels/ops/separable_forward_pointwise.h"
 #include "kernels/ops/separable_impls.h"
@@ -49,6 +50,7 @@ struct UnitPlan {
   int64_t column[Axis::kMaxTaps], tail_column[Axis::kMaxTaps];  ///< of the tile
   float *w_dw, *w_pw;                                           ///< packed; w_dw may be null
   float* z;
+  bool stream;  ///< z
   int64_t ldz, columns, padded, sums_at;
   double* partials = nullptr;  ///< per task mean[K] and M2[K]; null: no statistics
 };
@@ -159,7 +161,8 @@ class SeparableForward {
     const SeparableOperands o = separable_operands(call_, u);
     const Window& w = o.unit->window;
     UnitPlan p;
-    p.window = w, p.z = o.z->as<float>(), p.ldz = o.z->ld, p.columns = o.z->last(), p.sums_at = sums;
+    p.window = w, p.z = o.z->as<float>(), p.ldz = o.z->ld, p.columns = o.z->last(), p.sums_at = sums,
+    p.stream = streams(*o.z);
     p.padded = round_up(p.columns, 16);
     p.w_dw = o.w_dw ? pieces_.take<float>(tap_count(w) * (g.layout.pixel() + lanes_)) : nullptr;
     p.w_pw = pieces_.take<float>(g.layout.channels * p.padded);
@@ -262,6 +265,7 @@ class SeparableForward {
                     u.w_pw,
                     u.z + pixel * u.ldz,
                     u.ldz,
+                    u.stream,
                     sums});
   }
 
@@ -279,6 +283,7 @@ class SeparableForward {
            u.w_pw,
            u.z + pixel * u.ldz,
            u.ldz,
+           u.stream,
            sums});
       sums.set_centre = false;
     }

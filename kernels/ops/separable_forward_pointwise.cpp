@@ -78,7 +78,8 @@ void run_tile(const PointwiseRows& g) {
     float* z = g.z + i * g.ldz;
     HWY_UNROLL(4)
     for (int v = 0; v < V; ++v, z += kLanes) {
-      if (v + 1 < V || rest == kLanes) hn::StoreU(acc[i][v], d, z);
+      if (g.stream) hn::Stream(acc[i][v], d, z);
+      else if (v + 1 < V || rest == kLanes) hn::StoreU(acc[i][v], d, z);
       else store_first(acc[i][v], d, z, rest);
     }
   }
@@ -122,7 +123,10 @@ int64_t run_resident(const PointwiseRows& g) {
       for (int i = 0; i < M; ++i) acc[i] = hn::MulAdd(hn::Set(d, y[i * C + p]), w[p], acc[i]);
     }
     HWY_UNROLL(8)
-    for (int i = 0; i < M; ++i) hn::StoreU(acc[i], d, z + i * g.ldz);
+    for (int i = 0; i < M; ++i) {
+      if (g.stream) hn::Stream(acc[i], d, z + i * g.ldz);
+      else hn::StoreU(acc[i], d, z + i * g.ldz);
+    }
     if (!sums) continue;
     HWY_UNROLL(8)
     for (int i = 0; i < M; ++i) {

@@ -25,6 +25,7 @@ struct PointwiseRows {
   const float* w;  ///< as pack() wrote it
   float* z;
   int64_t ldz;
+  bool stream;  ///< z, see core/stream.h
   ColumnSums sums;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/core/stencil.h"
+#include "kernels/core/stream.h"
 #include "kernels/ops/separable_grad_plan.h"
 #include "kernels/ops/separable_grad_prefetch.h"
 #include "kernels/ops/separable_grad_rows.h"
@@ -84,6 +85,8 @@ class ImagePass {
                u.layout.pixel, !u.layout.flat);
   }
 
+  static bool stream_dx(const GradUnit& u) { return u.o.dx->write == Write::kSet && streams(*u.o.dx); }
+
   /// How often a unit calls prefetch_.run().
   int64_t steps(const GradUnit& u) const {
     return u.depthwise ? u.out_h + (a_.dx ? u.in_h : 0) : pieces(u, {0, u.out_h});
@@ -94,7 +97,7 @@ class ImagePass {
     prefetch_.add(*u.o.z, image * out, out);
     if (u.first) prefetch_.add(*u.o.dy, image * out, out);
     if ((a_.dx && u.last) || (a_.dw && u.first)) prefetch_.add(*u.o.x, image * in, in);
-    if (a_.dx && u.last) prefetch_.add(*u.o.dx, image * in, in);
+    if (a_.dx && u.last && !stream_dx(u)) prefetch_.add(*u.o.dx, image * in, in);
   }
 
   /// The pixels behind `rows` rows from row y on, as many as they are, and what belongs to them.
@@ -105,7 +108,7 @@ class ImagePass {
     prefetch_.start(calls);
     const int64_t at = (image_ * u.in_h + y + rows) * u.in_w;
     prefetch_.add(*u.o.x, at, rows * u.in_w);
-    if (a_.dx) prefetch_.add(*u.o.dx, at, rows * u.in_w);
+    if (a_.dx && !stream_dx(u)) prefetch_.add(*u.o.dx, at, rows * u.in_w);
     for (const GradUnit* v = units; v < end; ++v) {
       const Range met = v->met_by({y, y + rows});
       const int64_t z = (image_ * v->out_h + met.end) * v->out_w, count = (met.end - met.begin) * v->out_w;
@@ -249,8 +252,8 @@ class ImagePass {
     const Out& dx = *u.o.dx;
     pixel += image_ * u.in_h * u.in_w;
     ends_.masked({from, u.layout.pixel, x.as<float>() + pixel * x.ld, x.ld, u.t, pixels, u.channels,
-                  dx.as<float>() + pixel * dx.ld, dx.ld, dx.write == Write::kAdd, a_.sums ? sums_ : nullptr,
-                  a_.sums ? sums_ + u.row_lanes() : nullptr});
+                  dx.as<float>() + pixel * dx.ld, dx.ld, dx.write == Write::kAdd, stream_dx(u),
+                  a_.sums ? sums_ : nullptr, a_.sums ? sums_ + u.row_lanes() : nullptr});
   }
 
   /// Rows of t(x) and of dx from row y of the image on, a pitch apart.

@@ -64,11 +64,15 @@ void masked_rows(const MaskedRows& g) {
   const int64_t c = g.channels;
   if (kLanes % c == 0 && g.ld_dx == c && g.ld_x == c && g.ld_to == c) {  // one long row of repeated constants
     const int64_t size = g.pixels * c, whole = size / kLanes;
-    masked_column<kNorm, kRelu, kSums>(Full(), g, 0, 0, {whole, kLanes, kLanes, kLanes});
+    if (g.stream) masked_column<kNorm, kRelu, kSums>(Streamed(), g, 0, 0, {whole, kLanes, kLanes, kLanes});
+    else masked_column<kNorm, kRelu, kSums>(Full(), g, 0, 0, {whole, kLanes, kLanes, kLanes});
     if (size % kLanes) masked_column<kNorm, kRelu, kSums>(Tail{size % kLanes}, g, whole * kLanes, 0, {1, 0, 0, 0});
   } else {
     const Steps step = {g.pixels, g.ld_dx, g.ld_x, g.ld_to};
-    for_vectors(c, [&](auto io, int64_t j) { masked_column<kNorm, kRelu, kSums>(io, g, j, j, step); });
+    for_vectors(c, [&](auto io, int64_t j) {
+      if (g.stream) masked_column<kNorm, kRelu, kSums>(Streamed(), g, j, j, step);
+      else masked_column<kNorm, kRelu, kSums>(io, g, j, j, step);
+    });
   }
 }
 

@@ -28,6 +28,7 @@ struct MaskedRows {
   float* to;
   int64_t ld_to;
   bool add;
+  bool stream;  ///< to, see core/stream.h; not with add
   /// Or null: s1[lane] += dx, s2[lane] += dx * (x - mean); lane c and, where C divides the vector, every C-th lane
   /// from there on belong to channel c. t has a norm then.
   float *s1, *s2;
