@@ -7,10 +7,11 @@ namespace mixop::autograd {
 std::string call_key(const std::string& op, const kernels::Call& call, const std::string& detail) {
   std::ostringstream key;
   key << op;
-  for (const kernels::View& v : call.in) key << ' ' << v.shape << '/' << v.ld;
+  const auto stored = [](const kernels::View& v) { return v.dtype == kernels::DType::kBF16 ? "b" : ""; };
+  for (const kernels::View& v : call.in) key << ' ' << v.shape << '/' << v.ld << stored(v);
   key << " ->";
   for (const kernels::Out& v : call.out)
-    key << ' ' << v.shape << '/' << v.ld << (v.write == kernels::Write::kAdd ? " add" : " set");
+    key << ' ' << v.shape << '/' << v.ld << stored(v) << (v.write == kernels::Write::kAdd ? " add" : " set");
   if (!detail.empty()) key << ' ' << detail;
   return key.str();
 }

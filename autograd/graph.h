@@ -70,6 +70,8 @@ struct OpDef {
   /// Whether an output can be written with Write::kAdd, so that a sum of gradients needs no buffer of its own;
   /// null: none can.
   bool (*accumulates)(const Node&, int output) = nullptr;
+  /// Operands that may be stored as bfloat16 on a device; null: none may.
+  bool (*bf16)(const Node&, bool output, int index) = nullptr;
   /// Outputs that alias inputs at no cost: a concatenation, a slice, a flat pack (see passes/memory.cpp).
   enum class Alias : uint8_t { kNone, kConcat, kSlice, kPack, kSum, kReshape } alias = Alias::kNone;
   /// The node writes into its Tensor inputs (optimiser steps, counters): it is kept although nothing

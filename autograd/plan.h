@@ -41,6 +41,7 @@ struct CompileOptions {
   kernels::Device device = kernels::Device::kCpu;
   bool graph = true;                          ///< on a CUDA device: replay a captured graph; the same bits without
   bool tf32 = false;                          ///< matrix products may round their factors to TF32
+  bool bf16 = false;                          ///< on a CUDA device: activations are stored as bfloat16
   std::shared_ptr<const Choices> recorded{};  ///< of the run that goes on: these and no others
   std::shared_ptr<const Choices> tuned{};     ///< where they accept, in place of the fixed choice
 };

@@ -49,6 +49,8 @@ Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena
   b.arena = arena && !b.pinned() ? std::move(arena) : std::make_shared<Arena>(options.device);
   b.graph = prune(graph, b.outputs);
   if (options.fuse && fusion_enabled()) lower(b.graph, b.outputs, b.device());
+  MIXOP_CHECK(!options.bf16 || b.device(), "plan: bfloat16 storage needs a CUDA device");
+  if (options.bf16) store_bf16(b.graph, b.outputs);
   for (int i = 0; i < b.graph.size(); ++i)
     if (TensorStore* store = b.graph.node(i).store; store && !std::count(b.stores.begin(), b.stores.end(), store)) {
       store->place(options.device);

@@ -12,11 +12,14 @@ using kernels::View;
 
 namespace {
 
+bool is_nan(uint16_t bf16) { return (bf16 & 0x7FFF) > 0x7F80; }
+bool is_nan(double x) { return std::isnan(x); }
+
 template <class T>
 bool has_nan(const View& v) {
   for (int64_t r = 0; r < v.rows(); ++r)
     for (int64_t c = 0; c < v.last(); ++c)
-      if (std::isnan(v.as<T>()[r * v.ld + c])) return true;
+      if (is_nan(v.as<T>()[r * v.ld + c])) return true;
   return false;
 }
 
@@ -45,7 +48,9 @@ void Plan::Body::check(const Step& step) {
   for (size_t k = 0; k < step.out.size(); ++k) {
     kernels::Buffer mirror;
     const View v = device() ? to_host(step.out[k], mirror) : View(step.out[k]);
-    const bool bad = v.dtype == DType::kF64 ? has_nan<double>(v) : v.dtype == DType::kF32 && has_nan<float>(v);
+    const bool bad = v.dtype == DType::kF64   ? has_nan<double>(v)
+                     : v.dtype == DType::kF32 ? has_nan<float>(v)
+                                              : v.dtype == DType::kBF16 && has_nan<uint16_t>(v);
     MIXOP_CHECK(!bad || skips_units(n), "NaN first appears in output ", k, " of ", where());
     const Value root = step.out_places[k].root;
     if (!graph.node(root).op || device()) continue;

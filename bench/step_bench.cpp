@@ -31,9 +31,13 @@ struct Options {
   int steps = 9, peer_steps = 3;
   std::vector<std::string> variants = {"channels_last"};
   std::string peer, json, python = "/usr/bin/python3", script, device = "cpu";
-  bool ops = false, tf32 = false, no_graph = false, fed = false;
+  bool ops = false, tf32 = false, bf16 = false, no_graph = false, fed = false;
   bool on_device() const { return device != "cpu"; }
 };
+
+std::string arithmetic(const Options& o) {
+  return std::string(o.tf32 ? "TF32" : "float32") + (o.bf16 ? ", bf16 stored" : "");
+}
 
 /// What the steps cost of a search with 50 epochs, half of CIFAR-10's 50,000 images for either kind of step.
 json extrapolate(int64_t batch, const std::vector<double>& step_s, double evaluation_s) {
@@ -65,6 +69,7 @@ json measure_rest(const Options& o, bench::Subject& subject, const std::vector<d
   json report = {{"device", o.device},
                  {"device_name", cuda::selected().name},
                  {"tf32", o.tf32},
+                 {"bf16", o.bf16},
                  {"graph", !o.no_graph},
                  {"fed", o.fed},
                  {"pipelined_step_s", pipelined},
@@ -145,11 +150,13 @@ void measure_peers(const Options& o, const bench::Subject& subject, bench::Timin
 }
 
 autograd::CompileOptions compile_options(const Options& o) {
-  MIXOP_CHECK(o.on_device() || (!o.tf32 && !o.no_graph), "--tf32 and --no-graph need --device cuda");
+  MIXOP_CHECK(o.on_device() || (!o.tf32 && !o.bf16 && !o.no_graph),
+              "--tf32, --bf16 and --no-graph need --device cuda");
   autograd::CompileOptions options;
   options.device = bench::open_device(o.device);
   options.graph = !o.no_graph;
   options.tf32 = o.tf32;
+  options.bf16 = o.bf16;
   return options;
 }
 
@@ -195,7 +202,7 @@ int run(const Options& o) {
               long(subject.parameters()), static_cast<double>(subject.arena_bytes()) / (1 << 20),
               std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   if (o.on_device())
-    std::printf("%s, %s, %s\n", cuda::selected().name.c_str(), o.tf32 ? "TF32" : "float32",
+    std::printf("%s, %s, %s\n", cuda::selected().name.c_str(), arithmetic(o).c_str(),
                 o.no_graph ? "node by node" : "captured graphs");
   bench::Timings ours, warm_up;
   bench::measure_steps(subject, o.on_device() ? 3 : 1, warm_up);  // a device captures the second
@@ -209,7 +216,7 @@ int run(const Options& o) {
   if (o.on_device()) report = measure_rest(o, subject, ours.step, free_before);
 
   bench::Column& mine = columns[0];
-  mine.name = o.on_device() ? o.tf32 ? "mixop TF32" : "mixop float32" : "mixop";
+  mine.name = o.on_device() ? "mixop " + arithmetic(o) : "mixop";
   mine.step_s = ours.step;
   for (size_t h = 0; h < ours.halves.size(); ++h)
     mine.halves.emplace_back(subject.halves()[h].name, bench::median(ours.halves[h]));
@@ -265,6 +272,7 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--device", o.device, "cpu, cuda or cuda:N")->capture_default_str();
   app.add_flag("--tf32", o.tf32, "on a device: products may round their factors to TF32");
+  app.add_flag("--bf16", o.bf16, "on a device: activations are stored as bfloat16");
   app.add_flag("--no-graph", o.no_graph, "on a device: start every kernel by itself");
   app.add_flag("--fed", o.fed, "on a device: images come from the host, not from its memory");
   app.add_option("--peer", o.peer)->check(CLI::IsMember({"pytorch"}));

@@ -53,6 +53,9 @@ void lower(Graph& graph, std::vector<Value>& outputs, bool device);
 /// A norm is applied by its readers while they load, where all of them can (absorb_norms.cpp).
 void absorb_norms(Graph& graph, const std::vector<Value>& outputs);
 
+/// Stores what can be stored so as bfloat16 (storage.cpp); the last pass before memory.
+void store_bf16(Graph& graph, const std::vector<Value>& outputs);
+
 /// Where a value lies: `offset` elements into the buffer of value `root`, rows `ld` elements apart.
 struct Place {
   Value root;

@@ -1,5 +1,6 @@
 #include "kernels/core/impl.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -7,11 +8,15 @@
 namespace mixop::kernels {
 
 bool all_float32(const Call& call) {
-  for (const View& v : call.in)
-    if (v.dtype == DType::kF64) return false;
-  for (const View& v : call.out)
-    if (v.dtype == DType::kF64) return false;
-  return true;
+  const auto other = [](const View& v) { return v.dtype == DType::kF64 || v.dtype == DType::kBF16; };
+  return std::none_of(call.in.begin(), call.in.end(), other) &&
+         std::none_of(call.out.begin(), call.out.end(), other);
+}
+
+bool all_float32_or_bf16(const Call& call) {
+  const auto other = [](const View& v) { return v.dtype == DType::kF64; };
+  return std::none_of(call.in.begin(), call.in.end(), other) &&
+         std::none_of(call.out.begin(), call.out.end(), other);
 }
 
 namespace {

@@ -42,6 +42,8 @@ struct Wish {
 inline bool any(const Call&) { return true; }
 /// True when every float operand is float32 (the fast paths' type).
 bool all_float32(const Call&);
+/// The same where float32 may be stored as bfloat16.
+bool all_float32_or_bf16(const Call&);
 
 /// The implementation of `op` for this call. Strongest first: the one that MIXOP_IMPL ("conv2d:ref,pool:ref") names
 /// for the op; the wish, if it accepts; the first entry that accepts and prefers the call. Throws when MIXOP_IMPL

@@ -14,6 +14,8 @@ const char* name_of(DType t) {
       return "int32";
     case DType::kU8:
       return "uint8";
+    case DType::kBF16:
+      return "bfloat16";
   }
   return "?";
 }

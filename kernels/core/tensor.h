@@ -11,9 +11,10 @@
 
 namespace mixop::kernels {
 
-enum class DType : uint8_t { kF32, kF64, kI32, kU8 };
+/// kBF16 (the upper half of a float32) is a form of storage on a device: what computes with it computes in float32.
+enum class DType : uint8_t { kF32, kF64, kI32, kU8, kBF16 };
 
-constexpr size_t size_of(DType t) { return t == DType::kF64 ? 8 : t == DType::kU8 ? 1 : 4; }
+constexpr size_t size_of(DType t) { return t == DType::kF64 ? 8 : t == DType::kU8 ? 1 : t == DType::kBF16 ? 2 : 4; }
 const char* name_of(DType t);
 
 template <class T>

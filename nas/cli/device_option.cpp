@@ -24,12 +24,21 @@ kernels::Device open_device(const std::string& text) {
   return kernels::Device::kCuda;
 }
 
+std::vector<std::string> storage_names() { return {"float32", "bf16"}; }
+
+bool stores_bf16(const std::string& storage, kernels::Device device) {
+  if (storage != "bf16") return false;
+  if (device == kernels::Device::kCpu) throw UsageError("--storage bf16 needs a GPU: use --device cuda");
+  return true;
+}
+
 autograd::CompileOptions compile_options(const Config& config) {
   autograd::CompileOptions options;
   options.threads = static_cast<int>(config.integer("run.threads"));
   options.device = open_device(config.text("run.device"));
   options.graph = config.on("run.graph");
   options.tf32 = config.on("run.tf32");
+  options.bf16 = stores_bf16(config.text("run.storage"), options.device);
   const std::string& tuning = config.text("run.tuning");
   if (!tuning.empty())
     options.tuned =

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Eval {
-  std::string run_path, data, root, checkpoint, device = "cpu";
+  std::string run_path, data, root, checkpoint, device = "cpu", storage = "float32";
   int64_t batch = 0, images = 0;
   int threads = 0;
   bool graph = true, tf32 = false;
@@ -43,8 +43,9 @@ struct Eval {
   }
 
   int run() const {
-    const autograd::CompileOptions compile{
+    autograd::CompileOptions compile{
         .threads = threads, .device = open_device(device), .graph = graph, .tf32 = tf32};
+    compile.bf16 = stores_bf16(storage, compile.device);
     const Json stored = read_run();
     Config config(train_keys());
     config.resolve(&stored.at("config"));
@@ -94,6 +95,8 @@ void add_eval(CLI::App& app, Action& action) {
   sub->add_option("--device", eval->device, "cpu, cuda or cuda:N");
   sub->add_flag("--graph,!--no-graph", eval->graph, "on a GPU replay each batch from a captured graph (default)");
   sub->add_flag("--tf32", eval->tf32, "on a GPU round the factors of matrix products to TF32");
+  sub->add_option("--storage", eval->storage, "on a GPU how activations are stored: float32, bf16")
+      ->check(CLI::IsMember(storage_names()));
   sub->add_option("--threads", eval->threads, "0: all cores")->check(CLI::Range(0, 4096));
   sub->callback([eval, &action] { action = [eval] { return eval->run(); }; });
 }

@@ -1,5 +1,7 @@
 #include "nas/cli/keys.h"
 
+#include "nas/cli/device_option.h"
+
 namespace mixop::cli {
 namespace {
 
@@ -39,6 +41,8 @@ std::vector<Key> run_keys() {
                "on a GPU replay each step from a captured graph; the same bits without")
           .when_resumed(OnResume::kForget),
       bool_key("run.tf32", "--tf32", false, "on a GPU round the factors of matrix products to TF32"),
+      text_key("run.storage", "--storage", "float32", "on a GPU how activations are stored")
+          .one_of(storage_names()),
       text_key("run.tuning", "--tuning", "", "implementations measured by mixop tune")
           .when_resumed(OnResume::kForget),
       int_key("run.threads", "--threads", 0, "0: all cores; any number gives the same bits")

@@ -19,11 +19,14 @@ void PlanOptions::add_to(CLI::App& command) {
       ->check(CLI::Range(1, 1024));
   command.add_option("--device", device, "cpu, cuda or cuda:N: whose implementations");
   command.add_flag("--tf32", tf32, "On a GPU round the factors of matrix products to TF32");
+  command.add_option("--storage", storage, "On a GPU how activations are stored: float32, bf16")
+      ->check(CLI::IsMember(storage_names()));
 }
 
 ModelPlans compile_plans(const PlanOptions& o) {
   const int threads = o.threads ? o.threads : kernels::default_threads();
-  const autograd::CompileOptions compile{.threads = threads, .device = open_device(o.device), .tf32 = o.tf32};
+  autograd::CompileOptions compile{.threads = threads, .device = open_device(o.device), .tf32 = o.tf32};
+  compile.bf16 = stores_bf16(o.storage, compile.device);
   ModelPlans result;
   result.threads = threads;
   if (o.model.supernet()) {

@@ -21,6 +21,7 @@ struct PlanOptions {
   std::optional<std::string> lowering;  ///< of the supernet; grouped
   std::string device = "cpu";
   bool tf32 = false;
+  std::string storage = "float32";
 
   void add_to(CLI::App& command);
 };
