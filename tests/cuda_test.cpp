@@ -107,6 +107,52 @@ INSTANTIATE_TEST_SUITE_P(
         DirectCase("", {{2, 19, 18, 20}}, {{.out = 36}, pointwise_unit(12)}).backward(true, false, true),
         DirectCase("", {{2, 8, 7, 36}}, {{.window = {5, 1, 4, 2}, .out = 68}}).backward(true, false, true)),
     test_name);
+/// With activations stored as bfloat16, which keeps 8 bits: what goes into a case and what comes out of it passes
+/// through a mixture, so that the operands of its ops are no inputs or outputs of the graph, which stay float32.
+class StoredOnDevice : public OnDevice {};
+TEST_P(StoredOnDevice, Bfloat16) {
+  Case c = GetParam();
+  const size_t count = c.inputs.size();
+  c.inputs.push_back({.name = "one", .shape = {1, 1}, .fill = CaseInput::Fill::kPositive, .differentiate = false});
+  c.build = [build = c.build, count](autograd::Graph& g, std::vector<autograd::Value> in) {
+    const auto pass = [&, one = in[count]](autograd::Value& v) {
+      if (g.shape(v).rank() == 4 && g.spec(v).dtype == g.real() && g.shape(v)[0] > 1)  // weights have 1 or are kept
+        v = autograd::mix(g, one, {{0, v}});
+    };
+    for (size_t i = 0; i < count; ++i) pass(in[i]);
+    std::vector<autograd::Value> out = build(g, in);
+    for (autograd::Value& v : out) pass(v);
+    return out;
+  };
+  CaseProgram exact(c, kernels::DType::kF64);
+  CaseProgram stored(c, kernels::DType::kF32, {.device = kernels::Device::kCuda, .bf16 = true});
+  size_t calls = 0;
+  for (const autograd::Plan::CallInfo& call : stored.plan().calls())
+    calls += std::any_of(call.call.in.begin(), call.call.in.end(),
+                         [](const kernels::View& v) { return v.dtype == kernels::DType::kBF16; });
+  EXPECT_GT(calls, 1u);
+  const Tensors in = exact.inputs();
+  const auto want = exact.run(in), got = stored.run(in);
+  for (size_t k = 0; k < want.size(); ++k) {
+    double distance = 0, size = 0;
+    for (size_t i = 0; i < want[k].values.size(); ++i) {
+      distance += std::pow(want[k].values[i] - got[k].values[i], 2);
+      size += std::pow(want[k].values[i], 2);
+    }
+    EXPECT_LE(std::sqrt(distance), 0.03 * std::sqrt(size)) << want[k].name;
+  }
+}
+
+std::vector<Case> stored_cases() {
+  std::vector<Case> cases = separable_direct_cases();
+  for (Case& c : pool_direct_cases()) cases.push_back(std::move(c));
+  for (const int64_t channels : {8, 17}) {
+    cases.push_back(separable_edges_case({2, 6, 8, channels}, 2, 1, false));
+    cases.push_back(separable_edges_case({2, 6, 8, channels}, 2, 2, false));
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(separable, StoredOnDevice, testing::ValuesIn(stored_cases()), test_name);
 
 }  // namespace
 }  // namespace mixop::test
