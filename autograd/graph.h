@@ -71,7 +71,7 @@ struct OpDef {
   /// null: none can.
   bool (*accumulates)(const Node&, int output) = nullptr;
   /// Operands that may be stored as bfloat16 on a device; null: none may.
-  bool (*bf16)(const Node&, bool output, int index) = nullptr;
+  bool (*bf16)(const Graph&, const Node&, bool output, int index) = nullptr;
   /// Outputs that alias inputs at no cost: a concatenation, a slice, a flat pack (see passes/memory.cpp).
   enum class Alias : uint8_t { kNone, kConcat, kSlice, kPack, kSum, kReshape } alias = Alias::kNone;
   /// The node writes into its Tensor inputs (optimiser steps, counters): it is kept although nothing
@@ -166,6 +166,11 @@ class Graph {
   std::string scope_;
   bool backward_ = false;
 };
+
+/// OpDef::bf16 of ops whose operands [N,H,W,C] are all activations or gradients of some.
+inline bool activations(const Graph& g, const Node& n, bool output, int index) {
+  return (output ? n.outputs[index].shape : g.shape(n.inputs[index])).rank() == 4;
+}
 
 /// d loss / d each of wrt; loss is [1], or `seed` is the gradient that arrives at it. Only nodes on a path from a
 /// wanted value to the loss are added. An empty handle where the loss does not depend on the value.

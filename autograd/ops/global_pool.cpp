@@ -33,13 +33,15 @@ const OpDef kGlobalAvgPool{.name = "global_avg_pool",
                            .grad = pool_rule,
                            .cpu = kernels::global_avg_pool_cpu,
                            .cuda = kernels::global_avg_pool_cuda,
-                           .flops = pool_flops};
+                           .flops = pool_flops,
+                           .bf16 = activations};
 const OpDef kGlobalAvgPoolGrad{.name = "global_avg_pool_grad",
                                .shape = grad_shape,
                                .grad = grad_rule,
                                .cpu = kernels::global_avg_pool_grad_cpu,
                                .cuda = kernels::global_avg_pool_grad_cuda,
-                               .accumulates = first_output};
+                               .accumulates = first_output,
+                               .bf16 = activations};
 
 Value global_avg_pool(Graph& g, Value x) { return g.add(kGlobalAvgPool, {x})[0]; }
 

@@ -148,7 +148,8 @@ const OpDef kMix{.name = "mix",
                  .cuda = kernels::mix_cuda,
                  .detail = mix_detail,
                  .flops = mix_flops,
-                 .accumulates = first_output};
+                 .accumulates = first_output,
+                 .bf16 = activations};
 const OpDef kScale{.name = "scale",
                    .shape = scale_shape,
                    .grad = scale_rule,
@@ -170,7 +171,8 @@ const OpDef kMixReduce{.name = "mix_reduce",
                        .cuda = kernels::mix_reduce_cuda,
                        .detail = reduce_detail,
                        .flops = reduce_flops,
-                       .accumulates = first_output};
+                       .accumulates = first_output,
+                       .bf16 = activations};
 
 Value mix(Graph& g, Value table, const std::vector<std::pair<int64_t, Value>>& terms) {
   MixAttrs attrs;

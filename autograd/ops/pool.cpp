@@ -245,7 +245,8 @@ const OpDef kPoolStats{.name = "pool_stats",
                        .cpu = kernels::pool_stats_cpu,
                        .cuda = kernels::pool_stats_cuda,
                        .detail = stats_detail,
-                       .flops = stats_flops};
+                       .flops = stats_flops,
+                       .bf16 = activations};
 const OpDef kPoolStatsGrad{.name = "pool_stats_grad",
                            .shape = stats_grad_shape,
                            .grad = nullptr,
@@ -253,7 +254,8 @@ const OpDef kPoolStatsGrad{.name = "pool_stats_grad",
                            .cuda = kernels::pool_stats_grad_cuda,
                            .detail = stats_grad_detail,
                            .flops = stats_grad_flops,
-                           .accumulates = every_output};
+                           .accumulates = every_output,
+                           .bf16 = activations};
 
 Value max_pool(Graph& g, Value x, const PoolAttrs& attrs) { return g.add(kMaxPool, {x}, attrs)[0]; }
 Value avg_pool(Graph& g, Value x, const PoolAttrs& attrs) { return g.add(kAvgPool, {x}, attrs)[0]; }

@@ -170,6 +170,26 @@ bool accumulates(const Node& n, int output) {
   for (const SeparableGradUnit& u : a.units) groups += u.same_input ? 0 : 1;
   return per_group > 0 && output < groups * per_group && output % per_group == 0;
 }
+/// x and z of every unit; dy, z and x of every unit and dx of every group.
+bool forward_bf16(const Graph&, const Node& n, bool output, int index) {
+  const auto& a = n.attr<SeparableAttrs>();
+  if (output) return !a.stats || index % 4 == 0;
+  int at = 0;
+  for (const SeparableUnit& u : a.units) {
+    if (index == at) return true;
+    at += static_cast<int>(u.inputs());
+  }
+  return false;
+}
+bool grad_bf16(const Graph&, const Node& n, bool output, int index) {
+  if (output) return accumulates(n, index);
+  int at = 0;
+  for (const SeparableGradUnit& u : n.attr<SeparableGradAttrs>().units) {
+    if (index == at || index == at + 1 || index == at + static_cast<int>(u.x_at())) return true;
+    at += static_cast<int>(u.inputs());
+  }
+  return false;
+}
 }  // namespace
 
 const OpDef kSeparable{.name = "separable",
@@ -179,7 +199,8 @@ const OpDef kSeparable{.name = "separable",
                        .cuda = kernels::separable_cuda,
                        .detail = forward_detail,
                        .flops = forward_flops,
-                       .macs = forward_macs};
+                       .macs = forward_macs,
+                       .bf16 = forward_bf16};
 const OpDef kSeparableGrad{.name = "separable_grad",
                            .shape = grad_shape,
                            .grad = nullptr,
@@ -187,6 +208,7 @@ const OpDef kSeparableGrad{.name = "separable_grad",
                            .cuda = kernels::separable_grad_cuda,
                            .detail = grad_detail,
                            .flops = grad_flops,
-                           .accumulates = accumulates};
+                           .accumulates = accumulates,
+                           .bf16 = grad_bf16};
 
 }  // namespace mixop::autograd

@@ -43,7 +43,7 @@ void store_bf16(Graph& g, const std::vector<Value>& outputs) {
   for (int i = 0; i < g.size(); ++i) {
     const Node& n = g.node(i);
     const auto can = [&](bool output, size_t k) {
-      return is_alias(n) || (n.op && n.op->bf16 && n.op->bf16(n, output, static_cast<int>(k)));
+      return is_alias(n) || (n.op && n.op->bf16 && n.op->bf16(g, n, output, static_cast<int>(k)));
     };
     for (size_t k = 0; k < n.outputs.size(); ++k)
       if (n.outputs[k].dtype != DType::kF32 || !can(true, k)) refuse({i, static_cast<int>(k)});
