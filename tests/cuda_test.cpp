@@ -107,6 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
         DirectCase("", {{2, 19, 18, 20}}, {{.out = 36}, pointwise_unit(12)}).backward(true, false, true),
         DirectCase("", {{2, 8, 7, 36}}, {{.window = {5, 1, 4, 2}, .out = 68}}).backward(true, false, true)),
     test_name);
+
 /// With activations stored as bfloat16, which keeps 8 bits: what goes into a case and what comes out of it passes
 /// through a mixture, so that the operands of its ops are no inputs or outputs of the graph, which stay float32.
 class StoredOnDevice : public OnDevice {};
