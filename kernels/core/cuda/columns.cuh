@@ -51,17 +51,20 @@ struct ColumnPlace {
 /// Loads rows row, row + step, .. of a column, at most kTile of them, and returns how many lie before `end`; the
 /// others are zero. All loads are under way at once.
 template <int kTile, int kWidth>
-__device__ __forceinline__ int load_tile(const ColumnPlace<kWidth>& at, int64_t row, const float* x, int64_t ld,
+__device__ __forceinline__ int load_tile(const ColumnPlace<kWidth>& at, int64_t row, const Stored& x, int64_t ld,
                                          Pack<kWidth> (&tile)[kTile]) {
+  Bits<kWidth> bits[kTile];
   int n = 0;
 #pragma unroll
   for (int i = 0; i < kTile; ++i) {
     const int64_t r = row + i * at.step;
-    tile[i] = filled<kWidth>(0);
+    bits[i] = {};
     if (r >= at.end) continue;
-    tile[i] = load_pack<kWidth>(x + r * ld + at.c);
+    bits[i] = x.template bits<kWidth>(r * ld + at.c);
     n = i + 1;
   }
+#pragma unroll
+  for (int i = 0; i < kTile; ++i) tile[i] = values_of(x, bits[i]);
   return n;
 }
 

@@ -7,7 +7,7 @@
 
 #include "kernels/core/cuda/launch.cuh"
 #include "kernels/core/cuda/loader.cuh"
-#include "kernels/core/cuda/vec.cuh"
+#include "kernels/core/cuda/stored.cuh"
 
 namespace mixop::kernels::cuda {
 
@@ -21,6 +21,15 @@ struct Extent {
 struct Rows {
   float* data;
   int64_t ld;
+};
+
+/// The same of an operand that may be stored as bfloat16.
+struct StoredRows : Stored {
+  int64_t ld = 0;
+
+  StoredRows() = default;
+  explicit StoredRows(const View& v) : Stored(v), ld(v.ld) {}
+  StoredRows(const View& v, Extent e) : Stored(v), ld(e.rows == 1 ? e.last : v.ld) {}
 };
 
 /// Operands of one shape: a single long row when all are contiguous.
@@ -93,6 +102,17 @@ __device__ __forceinline__ void write_lanes(float* p, Lanes<kLanes> x, bool add)
     for (int l = 0; l < kLanes; ++l) x.v[l] += old.v[l];
   }
   store_lanes(p, x);
+}
+
+template <int kLanes>
+__device__ __forceinline__ void write_lanes(const Stored& to, int64_t i, Lanes<kLanes> x, bool add) {
+  if constexpr (kLanes == 4) {
+    const float4 v = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
+    if (add) to.add4(i, v);
+    else to.store4(i, v);
+  } else {
+    to.store(i, add ? to.load(i) + x.v[0] : x.v[0]);
+  }
 }
 
 template <int kLanes>
