@@ -76,7 +76,19 @@ inline int image_ld(const View& v) {
   return static_cast<int>(v.ld);
 }
 
-/// Image `image` of rows of `ld` floats, `pixels` to the image.
+/// Images [N, H, W, C] as they lie in memory.
+struct Images : Stored {
+  int ld = 0;
+
+  Images() = default;
+  explicit Images(const View& v) : Stored(v), ld(image_ld(v)) {}
+  /// Where a pixel of image n begins, `pixels` to the image.
+  __device__ __forceinline__ int64_t at(int n, int pixels, int pixel) const {
+    return static_cast<int64_t>(n) * (pixels * ld) + pixel * ld;
+  }
+};
+
+/// Image `image` of rows of `ld` elements, `pixels` to the image.
 template <class T>
 __device__ __forceinline__ T* image_of(T* data, int image, int pixels, int ld) {
   return data + static_cast<int64_t>(image) * (pixels * ld);

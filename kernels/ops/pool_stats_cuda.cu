@@ -1,6 +1,6 @@
 // pool_stats on CUDA, all units of a call at once: pooled values go to z and, from registers, into sums of their
 // channel; one partial a block and channel, merged by the block that comes last of its channels. The sums are taken
-// about z's first pixel, which every thread finds for itself.
+// about z's first pixel, which every thread finds for itself; they are those of z as it is stored.
 #include <algorithm>
 #include <vector>
 
@@ -21,20 +21,16 @@ struct PoolUnit {
   Columns columns{0, 0, 1, 1, 1};
   DeviceLoader load;
   RunningPairs running{BatchNormAttrs{}, nullptr, 0};
-  const float* x = nullptr;
-  float *z = nullptr, *mean = nullptr, *var = nullptr, *rstd = nullptr;
+  Images x, z;
+  float *mean = nullptr, *var = nullptr, *rstd = nullptr;
   double* partials = nullptr;
   unsigned* tickets = nullptr;  ///< one for each row of blocks
   double rows = 0, eps = 0;
-  int ldx = 0, ldz = 0;
   bool max = false;
 
-  __device__ __forceinline__ const float* image(int n) const {
-    return image_of(x, n, shape.v.size * shape.h.size, ldx);
-  }
-  __device__ __forceinline__ float* pooled(int n) const {
-    return image_of(z, n, shape.v.outputs * shape.h.outputs, ldz);
-  }
+  /// Of x or z.
+  __device__ __forceinline__ int cells() const { return shape.v.size * shape.h.size; }
+  __device__ __forceinline__ int windows() const { return shape.v.outputs * shape.h.outputs; }
 };
 
 /// Unit blockIdx.z owns the blocks of its columns.grid.
@@ -70,7 +66,7 @@ __device__ __forceinline__ void merge_statistics(const PoolUnit& u, double (&sum
     if (thread % kWarp != 0) continue;
     double v = (q - s * (s / u.rows)) / u.rows;
     if (v < 0) v = 0;
-    const float m = static_cast<float>(u.z[c] + s / u.rows), biased = static_cast<float>(v);
+    const float m = static_cast<float>(u.z.load(c) + s / u.rows), biased = static_cast<float>(v);
     u.mean[c] = m;
     u.var[c] = biased;
     u.rstd[c] = static_cast<float>(1 / sqrt(v + u.eps));
@@ -79,42 +75,43 @@ __device__ __forceinline__ void merge_statistics(const PoolUnit& u, double (&sum
 }
 
 /// Items are pixels of z over [N, Ho, Wo]: a thread owns some of them, of a pack of channels.
-template <bool kMax, int kWidth>
-__device__ __forceinline__ void pool_pixels(const PoolUnit& u, double (&sums)[2][kWidth]) {
+template <bool kMax, class X, int kWidth>
+__device__ __forceinline__ void pool_pixels(const PoolUnit& u, const X* x, double (&sums)[2][kWidth]) {
   const PoolShape& s = u.shape;
   const ColumnPlace<kWidth> at(u.columns);
-  const int pixels = s.v.outputs * s.h.outputs;
   if (at.row >= at.end) return;
   const NormOnLoad<kWidth> t(u.load, at.c);
-  const auto origin = pool_window<kMax, kWidth>(s, u.x + at.c, u.ldx, 0, 0, t);
+  const auto origin = rounded(u.z, pool_window<kMax, kWidth>(s, x + at.c, u.x.ld, 0, 0, t));
   for (int64_t item = at.row; item < at.end; item += at.step) {
-    const int i = static_cast<int>(item), n = i / pixels, pixel = i % pixels;
+    const int i = static_cast<int>(item), n = i / u.windows(), pixel = i % u.windows();
+    const X* const image = image_of(x, n, u.cells(), u.x.ld) + at.c;
     const Pack<kWidth> v[1] = {
-        pool_window<kMax, kWidth>(s, u.image(n) + at.c, u.ldx, pixel / s.h.outputs, pixel % s.h.outputs, t)};
-    store_pack(u.pooled(n) + pixel * u.ldz + at.c, v[0]);
+        rounded(u.z, pool_window<kMax, kWidth>(s, image, u.x.ld, pixel / s.h.outputs, pixel % s.h.outputs, t))};
+    store_pack(u.z, u.z.at(n, u.windows(), pixel) + at.c, v[0]);
     add_moments(v, 1, origin, sums);
   }
 }
 
 /// The same for 3x3 windows: items are strips of kStrip pixels of z below each other.
-template <bool kMax, int kStride>
-__device__ __forceinline__ void pool_strips(const PoolUnit& u, double (&sums)[2][4]) {
+template <bool kMax, int kStride, class X>
+__device__ __forceinline__ void pool_strips(const PoolUnit& u, const X* x, double (&sums)[2][4]) {
   const PoolShape s = as_3x3<kStride>(u.shape);
   const ColumnPlace<4> at(u.columns);
   const int strips = ceil_div(s.v.outputs, kStrip) * s.h.outputs;
   if (at.row >= at.end) return;
   const NormOnLoad<4> t(u.load, at.c);
-  const auto origin = pool_window<kMax, 4>(s, u.x + at.c, u.ldx, 0, 0, t);
+  const auto origin = rounded(u.z, pool_window<kMax, 4>(s, x + at.c, u.x.ld, 0, 0, t));
   for (int64_t item = at.row; item < at.end; item += at.step) {
     const int i = static_cast<int>(item), n = i / strips, strip = i % strips;
     const int first = strip / s.h.outputs * kStrip, xo = strip % s.h.outputs;
     Pack<4> v[kStrip];
-    pool_strip<kMax, kStride>(s, u.image(n) + at.c, u.ldx, first, xo, v, t);
-    float* out = u.pooled(n) + at.c;
+    pool_strip<kMax, kStride>(s, image_of(x, n, u.cells(), u.x.ld) + at.c, u.x.ld, first, xo, v, t);
     const int count = min(kStrip, s.v.outputs - first);
 #pragma unroll
-    for (int o = 0; o < kStrip; ++o)
-      if (o < count) store_pack(out + ((first + o) * s.h.outputs + xo) * u.ldz, v[o]);
+    for (int o = 0; o < kStrip; ++o) {
+      v[o] = rounded(u.z, v[o]);
+      if (o < count) store_pack(u.z, u.z.at(n, u.windows(), (first + o) * s.h.outputs + xo) + at.c, v[o]);
+    }
     add_moments(v, count, origin, sums);
   }
 }
@@ -124,8 +121,10 @@ __global__ void __launch_bounds__(kColumnThreads, 2) pool_stats_plain(const Pool
   const PoolUnit& u = units.unit[blockIdx.z];
   if (beyond(u)) return;
   double sums[2][kWidth] = {};
-  if (u.max) pool_pixels<true>(u, sums);
-  else pool_pixels<false>(u, sums);
+  with_type(u.x, [&](const auto* x) {
+    if (u.max) pool_pixels<true>(u, x, sums);
+    else pool_pixels<false>(u, x, sums);
+  });
   merge_statistics(u, sums);
 }
 
@@ -133,13 +132,15 @@ __global__ void __launch_bounds__(kColumnThreads, 2) pool_stats_3x3(const PoolUn
   const PoolUnit& u = units.unit[blockIdx.z];
   if (beyond(u)) return;
   double sums[2][4] = {};
-  if (u.shape.v.stride == 1) {
-    if (u.max) pool_strips<true, 1>(u, sums);
-    else pool_strips<false, 1>(u, sums);
-  } else {
-    if (u.max) pool_strips<true, 2>(u, sums);
-    else pool_strips<false, 2>(u, sums);
-  }
+  with_type(u.x, [&](const auto* x) {
+    if (u.shape.v.stride == 1) {
+      if (u.max) pool_strips<true, 1>(u, x, sums);
+      else pool_strips<false, 1>(u, x, sums);
+    } else {
+      if (u.max) pool_strips<true, 2>(u, x, sums);
+      else pool_strips<false, 2>(u, x, sums);
+    }
+  });
   merge_statistics(u, sums);
 }
 
@@ -162,7 +163,7 @@ size_t partials_bytes(const Call& call) {
 bool fits_strips(const PoolStatsUnit& unit, const View& z) { return z.last() % 4 == 0 && is_3x3(unit.pool); }
 bool accepts_3x3(const Call& call) {
   const auto& units = call.attr<PoolStatsAttrs>().units;
-  if (!all_float32(call)) return false;
+  if (!all_float32_or_bf16(call)) return false;
   for (size_t u = 0; u < units.size(); ++u)
     if (fits_strips(units[u], call.out[4 * u])) return true;
   return false;
@@ -179,15 +180,13 @@ PoolUnit unit_of(const Call& call, size_t number, size_t at) {
   u.shape = PoolShape(unit.pool, x.shape);
   u.load = device_loader(call, unit.load, at + 1);
   u.running = RunningPairs(unit.norm, call.in.data() + at + 1 + load_inputs, z.rows());
-  u.x = x.as<float>();
-  u.z = z.as<float>();
+  u.x = Images(x);
+  u.z = Images(z);
   u.mean = out[1].as<float>();
   u.var = out[2].as<float>();
   u.rstd = out[3].as<float>();
   u.rows = static_cast<double>(z.rows());
   u.eps = unit.norm.eps;
-  u.ldx = image_ld(x);
-  u.ldz = image_ld(z);
   u.max = unit.max;
   return u;
 }
@@ -221,7 +220,7 @@ void run(const Call& call, bool strips) {
     PoolUnit u = unit_of(call, i, at);
     u.partials = partials;
     partials += partials_of(z);
-    const bool aligned = aligned4(x) && aligned4(z), fast = strips && aligned && fits_strips(attrs.units[i], z);
+    const bool aligned = in_fours(x) && in_fours(z), fast = strips && aligned && fits_strips(attrs.units[i], z);
     u.columns = fast ? strip_columns(z) : pixel_columns(z, aligned ? 4 : 1);
     (fast ? of_strips : aligned ? of_packs : of_channels).push_back(u);
   }
@@ -233,7 +232,7 @@ void plain(const Call& call) { run(call, false); }
 void strips(const Call& call) { run(call, true); }
 
 constexpr Impl kPoolStats[] = {{"3x3", accepts_3x3, strips, partials_bytes},
-                               {"plain", all_float32, plain, partials_bytes}};
+                               {"plain", all_float32_or_bf16, plain, partials_bytes}};
 }  // namespace
 
 std::span<const Impl> pool_stats_cuda() { return kPoolStats; }

@@ -31,7 +31,9 @@ __global__ void __launch_bounds__(kPoolThreads, 4) pool_stats_grad_plain(const G
           const auto g = norm_gradient<0>(p, gradient, n, yo * s.h.outputs + xo, c);
           if (p.max) {
             int taps[kWidth];
-            find_maximum<1>(s, image_of(t.x, n, t.pixels(), t.ldx) + c, t.ldx, yo, xo, taps, load);
+            with_type(t.x, [&](const auto* x) {
+              find_maximum<1>(s, image_of(x, n, t.pixels(), t.x.ld) + c, t.x.ld, yo, xo, taps, load);
+            });
             for (int j = 0; j < kWidth; ++j) total[j] += taps[j] == ky * s.h.kernel + kx ? g[j] : 0.0f;
           } else {
             add_scaled(total, g, 1.0f / static_cast<float>(s.v.divisor(yo) * s.h.divisor(xo)));
@@ -39,13 +41,13 @@ __global__ void __launch_bounds__(kPoolThreads, 4) pool_stats_grad_plain(const G
         }
     }
     add_skips(t, n, pixel, c, total);
-    write_pack(image_of(t.dx, n, t.pixels(), t.lddx) + pixel * t.lddx + c, total, t.add);
+    write_pack(t.dx, t.dx.at(n, t.pixels(), pixel) + c, total, t.add);
   }
 }
 
 GradTerm term_of(const Call& call, const PoolGradPart& part, size_t first_gradient) {
   const View& g = call.in[first_gradient + static_cast<size_t>(part.gradient)];
-  return {g.as<float>(), part.index < 0 ? nullptr : &flat_element<float>(call.in[0], part.index), image_ld(g)};
+  return {Images(g), part.index < 0 ? nullptr : &flat_element<float>(call.in[0], part.index)};
 }
 
 /// Parts from `first` on of pool p.
@@ -60,11 +62,10 @@ GradPool pool_of(const Call& call, const PoolGradOperands& o, size_t p, size_t f
     out.s1[i] = in[3 + 2 * (first + i)].as<float>();
     out.s2[i] = in[4 + 2 * (first + i)].as<float>();
   }
-  out.z = in[0].as<float>();
+  out.z = Images(in[0]);
   out.mean = in[1].as<float>();
   out.rstd = in[2].as<float>();
   out.share = 1 / static_cast<float>(in[0].rows());
-  out.ldz = image_ld(in[0]);
   out.parts = static_cast<int>(parts);
   out.max = pool.max;
   return out;
@@ -86,15 +87,13 @@ std::vector<GradTask> tasks_of(const Call& call, const PoolGradOperands& o) {
       t.skip[t.skips++] = term_of(call, group.skips[skip], o.gradient_at);
     if (group.reads_x) {
       t.load = device_loader(call, group.load, o.x_at + 1);
-      t.x = call.in[o.x_at].as<float>();
-      t.ldx = image_ld(call.in[o.x_at]);
+      t.x = Images(call.in[o.x_at]);
     }
-    t.dx = o.dx->as<float>();
+    t.dx = Images(*o.dx);
     t.images = static_cast<int>(group.x[0]);
     t.height = static_cast<int>(group.x[1]);
     t.width = static_cast<int>(group.x[2]);
     t.channels = static_cast<int>(group.x.last());
-    t.lddx = image_ld(*o.dx);
     t.add = !tasks.empty() || o.dx->write == Write::kAdd;
     tasks.push_back(t);
   }
@@ -107,14 +106,14 @@ bool fits_tiles(const PoolGradGroup& group) {
 }
 bool accepts_3x3(const Call& call) {
   const auto& groups = call.attr<PoolStatsGradAttrs>().groups;
-  return all_float32(call) && std::any_of(groups.begin(), groups.end(), fits_tiles);
+  return all_float32_or_bf16(call) && std::any_of(groups.begin(), groups.end(), fits_tiles);
 }
 
 /// All that a group reads and writes by channels, so not the table.
 bool aligned(const Call& call, const PoolGradOperands& o) {
   const auto in = call.in.subspan(o.group->reads_x ? o.x_at : o.gradient_at);
   const auto end = in.begin() + static_cast<std::ptrdiff_t>(o.group->inputs());
-  return aligned4(*o.dx) && std::all_of(in.begin(), end, [](const View& v) { return aligned4(v); });
+  return in_fours(*o.dx) && std::all_of(in.begin(), end, [](const View& v) { return in_fours(v); });
 }
 
 /// Tasks that one kernel takes together; blocks(task) are along x.
@@ -163,7 +162,7 @@ void run(const Call& call, bool tiles) {
 void plain(const Call& call) { run(call, false); }
 void tiled(const Call& call) { run(call, true); }
 
-constexpr Impl kPoolStatsGrad[] = {{"3x3", accepts_3x3, tiled}, {"plain", all_float32, plain}};
+constexpr Impl kPoolStatsGrad[] = {{"3x3", accepts_3x3, tiled}, {"plain", all_float32_or_bf16, plain}};
 }  // namespace
 
 std::span<const Impl> pool_stats_grad_cuda() { return kPoolStatsGrad; }

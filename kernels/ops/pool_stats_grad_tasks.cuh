@@ -11,8 +11,8 @@ constexpr size_t kMostGradParts = 4, kMostGradPools = 2, kMostGradTasks = 5;
 
 /// A gradient and what multiplies it.
 struct GradTerm {
-  const float *g = nullptr, *factor = nullptr;  ///< factor null: 1
-  int ld = 0;
+  Images g;
+  const float* factor = nullptr;  ///< null: 1
 
   __device__ __forceinline__ float weight() const { return factor ? *factor : 1.0f; }
 };
@@ -22,9 +22,10 @@ struct GradPool {
   PoolShape shape{PoolAttrs{}, Shape{0, 0, 0, 0}};
   GradTerm part[kMostGradParts];
   const float *s1[kMostGradParts] = {}, *s2[kMostGradParts] = {};
-  const float *z = nullptr, *mean = nullptr, *rstd = nullptr;
+  Images z;
+  const float *mean = nullptr, *rstd = nullptr;
   float share = 0;  ///< 1 / M
-  int ldz = 0, parts = 0;
+  int parts = 0;
   bool max = false;
 
   __device__ __forceinline__ int windows() const { return shape.v.outputs * shape.h.outputs; }
@@ -35,10 +36,9 @@ struct GradTask {
   GradPool pool[kMostGradPools];
   GradTerm skip[kMostGradParts];
   DeviceLoader load;
-  const float* x = nullptr;
-  float* dx = nullptr;
+  Images x, dx;
   int pools = 0, skips = 0;
-  int images = 0, height = 0, width = 0, channels = 0, ldx = 0, lddx = 0;
+  int images = 0, height = 0, width = 0, channels = 0;
   int tile_height = 0, tile_width = 0;  ///< of the tiled kernel
   bool add = false;
 
@@ -84,13 +84,13 @@ template <int kParts, int kWidth>
 __device__ __forceinline__ Pack<kWidth> norm_gradient(const GradPool& p, const NormGradient<kWidth>& gradient,
                                                       int n, int window, int c) {
   const int parts = kParts ? kParts : p.parts, windows = p.windows();
-  const auto z = load_pack<kWidth>(image_of(p.z, n, windows, p.ldz) + window * p.ldz + c);
+  const auto z = load_pack<kWidth>(p.z, p.z.at(n, windows, window) + c);
   auto g = filled<kWidth>(0);
 #pragma unroll
   for (int i = 0; i < static_cast<int>(kParts ? kParts : kMostGradParts); ++i) {
     if (i >= parts) break;
     const GradTerm& part = p.part[i];
-    add_scaled(g, load_pack<kWidth>(image_of(part.g, n, windows, part.ld) + window * part.ld + c), part.weight());
+    add_scaled(g, load_pack<kWidth>(part.g, part.g.at(n, windows, window) + c), part.weight());
   }
   return gradient(g, z);
 }
@@ -102,8 +102,7 @@ __device__ __forceinline__ void add_skips(const GradTask& t, int n, int pixel, i
   for (int i = 0; i < static_cast<int>(kMostGradParts); ++i) {
     if (i >= t.skips) break;
     const GradTerm& skip = t.skip[i];
-    add_scaled(total, load_pack<kWidth>(image_of(skip.g, n, t.pixels(), skip.ld) + pixel * skip.ld + c),
-               skip.weight());
+    add_scaled(total, load_pack<kWidth>(skip.g, skip.g.at(n, t.pixels(), pixel) + c), skip.weight());
   }
 }
 

@@ -70,16 +70,19 @@ template <int kStride, class S>
 __device__ __forceinline__ void store_cells(const GradTask& task, const GradTile& t, const GradWindows<kStride>& w,
                                             int n, S cells) {
   const NormOnLoad<4> load(task.load, t.c);
-  const float* image = image_of(task.x, n, task.pixels(), task.ldx) + t.c;
   const int columns = w.cell_columns();
+  with_type(task.x, [&](const auto* x) {
+    const auto* const image = image_of(x, n, task.pixels(), task.x.ld) + t.c;
 #pragma unroll 4
-  for (int i = t.begin; i < w.cells(); i += kGradTileStep) {
-    const int yi = w.s.v.begin(w.first_y) + i / columns, xi = w.s.h.begin(w.first_x) + i % columns;
-    const bool inside = w.s.v.inside(yi) && w.s.h.inside(xi);
-    const auto x = load(load_pack<4>(image + (w.s.v.nearest(yi) * task.width + w.s.h.nearest(xi)) * task.ldx));
-    const auto cell = inside ? x : nothing<true, 4>();
-    store4(cells, (i * kGradTilePacks + t.pack) * 4, make_float4(cell[0], cell[1], cell[2], cell[3]));
-  }
+    for (int i = t.begin; i < w.cells(); i += kGradTileStep) {
+      const int yi = w.s.v.begin(w.first_y) + i / columns, xi = w.s.h.begin(w.first_x) + i % columns;
+      const bool inside = w.s.v.inside(yi) && w.s.h.inside(xi);
+      const int nearest = w.s.v.nearest(yi) * task.width + w.s.h.nearest(xi);
+      const auto value = load(load_pack<4>(image + nearest * task.x.ld));
+      const auto cell = inside ? value : nothing<true, 4>();
+      store4(cells, (i * kGradTilePacks + t.pack) * 4, make_float4(cell[0], cell[1], cell[2], cell[3]));
+    }
+  });
 }
 
 /// Which tap (row-major) of each window is its maximum, a byte a channel, as find_maximum gives it.
@@ -182,7 +185,7 @@ static __global__ void __launch_bounds__(kGradTileThreads, 3) pool_stats_grad_3x
       if (!t.present || i >= t.height * t.width) break;
       const int pixel = (t.y0 + i / t.width) * task.width + t.x0 + i % t.width;
       add_skips(task, n, pixel, t.c, total[o]);
-      write_pack(image_of(task.dx, n, task.pixels(), task.lddx) + pixel * task.lddx + t.c, total[o], task.add);
+      write_pack(task.dx, task.dx.at(n, task.pixels(), pixel) + t.c, total[o], task.add);
     }
   }
 }

@@ -57,9 +57,9 @@ struct NormOnLoad {
 };
 
 /// The maximum or the mean of the valid cells of a window, through t; `image` points at the first channel of the
-/// image's first pixel.
-template <bool kMax, int kWidth, class T = AsItIs>
-__device__ __forceinline__ Pack<kWidth> pool_window(const PoolShape& s, const float* image, int ld, int yo, int xo,
+/// image's first pixel, X being float or (bfloat16) uint16_t.
+template <bool kMax, int kWidth, class T = AsItIs, class X>
+__device__ __forceinline__ Pack<kWidth> pool_window(const PoolShape& s, const X* image, int ld, int yo, int xo,
                                                     const T& t = {}) {
   auto total = nothing<kMax, kWidth>();
   for (int ky = 0; ky < s.v.kernel; ++ky)
@@ -75,8 +75,8 @@ __device__ __forceinline__ Pack<kWidth> pool_window(const PoolShape& s, const fl
 /// The same for kStrip 3x3 windows below each other, `first` the first: the 3 cells of each row of x are combined
 /// once for the windows that share it. Where a cell lies outside, the nearest one is loaded: it belongs to the same
 /// windows, so that a maximum may count it twice. Windows beyond the last give something.
-template <bool kMax, int kStride, class T = AsItIs>
-__device__ __forceinline__ void pool_strip(const PoolShape& s, const float* image, int ld, int first, int xo,
+template <bool kMax, int kStride, class T = AsItIs, class X>
+__device__ __forceinline__ void pool_strip(const PoolShape& s, const X* image, int ld, int first, int xo,
                                            Pack<4> (&total)[kStrip], const T& t = {}) {
   const int xi = s.h.begin(xo), yi = s.v.begin(first);
 #pragma unroll
@@ -101,8 +101,8 @@ __device__ __forceinline__ void pool_strip(const PoolShape& s, const float* imag
 
 /// Which tap (row-major) holds the maximum of a window, for each channel of a pack; kUnroll is the kernel's size
 /// where that is known while compiling, else 1. `image` points at the first channel of the image's first pixel.
-template <int kUnroll, int kWidth, class T = AsItIs>
-__device__ __forceinline__ void find_maximum(const PoolShape& s, const float* image, int ld, int yo, int xo,
+template <int kUnroll, int kWidth, class T = AsItIs, class X>
+__device__ __forceinline__ void find_maximum(const PoolShape& s, const X* image, int ld, int yo, int xo,
                                              int (&taps)[kWidth], const T& t = {}) {
   auto best = filled<kWidth>(-std::numeric_limits<float>::infinity());
   for (int j = 0; j < kWidth; ++j) taps[j] = s.v.first_tap(yo) * s.h.kernel + s.h.first_tap(xo);
