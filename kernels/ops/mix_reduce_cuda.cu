@@ -17,8 +17,7 @@ constexpr int kTermsOnce = kMaxTerms - 1;        // of one launch at most: S1 ta
 
 /// What G is multiplied by; S1 is the sum whose z is 1 everywhere (null). A sampled term has an S1 of its own.
 struct SumTerm {
-  const float* z;
-  int64_t ld;
+  StoredRows z;
   const float *mean, *factor;  ///< null: none; factors of the samples
 };
 
@@ -116,8 +115,8 @@ __device__ __forceinline__ void finish_terms(const MergeTerms& terms, const doub
 /// term has factors. Blocks with the same rows are neighbours.
 template <int kWidth, bool kSampled>
 __global__ void __launch_bounds__(kColumnThreads, 1)
-    mix_reduce_columns(const SumTerms terms, const MergeTerms out, MixSums to, Columns k, const float* g,
-                       int64_t ldg, unsigned sample_rows, TableGradient table) {
+    mix_reduce_columns(const SumTerms terms, const MergeTerms out, MixSums to, Columns k, StoredRows g,
+                       unsigned sample_rows, TableGradient table) {
   wait_for_earlier();
   const int share = static_cast<int>(blockIdx.x) % to.shares, part = static_cast<int>(blockIdx.x) / to.shares;
   const uint3 block = {static_cast<unsigned>(part), blockIdx.y, 0};
@@ -128,12 +127,12 @@ __global__ void __launch_bounds__(kColumnThreads, 1)
   double* const parts = to.partials + static_cast<int64_t>(job) * to.tree.parts * to.size;
   const bool alone = to.tree.parts == 1;
   Pack<kWidth> grad[kRows];
-  const int rows = load_tile(at, at.row, g, ldg, grad);
+  const int rows = load_tile(at, at.row, g, g.ld, grad);
   for (int t = begin; t < end; ++t) {
     const SumTerm& term = terms.term[t];
     Pack<kWidth> z[kRows], centre = filled<kWidth>(0);
     if (term.z) {
-      load_tile(at, at.row, term.z, term.ld, z);
+      load_tile(at, at.row, term.z, term.z.ld, z);
       if (term.mean && at.row < at.end)
         for (int j = 0; j < kWidth; ++j) centre[j] = term.mean[at.c + j];
     } else {
@@ -205,7 +204,7 @@ void run(const Call& call) {
   for (size_t t = 0; t < a.terms.size();) {
     SumTerms sums;
     MergeTerms merge;
-    bool aligned = aligned4(g), sampled = false;
+    bool aligned = in_fours(g), sampled = false;
     const bool first = t == 0;
     const auto entry = [&](const SumTerm& term) {
       sums.term[static_cast<size_t>(sums.count)] = term;
@@ -216,11 +215,11 @@ void run(const Call& call) {
       const MixReduceAttrs::Term& term = a.terms[t];
       const View& z = call.in[at];
       const Loader<float> norm(call, term.load, at + 1);
-      aligned = aligned && aligned4(z);
+      aligned = aligned && in_fours(z);
       sampled = sampled || term.sampled;
       const float* const factor = term.sampled ? call.in[at + term.inputs() - 1].as<float>() : nullptr;
-      const int sum_g = factor ? entry({nullptr, 0, nullptr, factor}) : 0;
-      const int sum_g_z = entry({z.as<float>(), z.ld, norm.mean, factor});
+      const int sum_g = factor ? entry({{}, nullptr, factor}) : 0;
+      const int sum_g_z = entry({StoredRows(z), norm.mean, factor});
       merge.term[static_cast<size_t>(merge.count++)] = {
           norm.rstd,
           norm.gamma,
@@ -246,12 +245,12 @@ void run(const Call& call) {
       launch_dependent(*call.exec, "mix_reduce_columns",
                        sampled ? mix_reduce_columns<kWidth, true> : mix_reduce_columns<kWidth, false>,
                        dim3(k.grid.x * static_cast<unsigned>(to.shares), k.grid.y), kColumnThreads, 0, sums, merge,
-                       to, k, g.as<float>(), g.ld, rows_per_sample(g), table);
+                       to, k, StoredRows(g), rows_per_sample(g), table);
     });
   }
 }
 
-constexpr Impl kReduce[] = {{"columns", all_float32, run, workspace}};
+constexpr Impl kReduce[] = {{"columns", all_float32_or_bf16, run, workspace}};
 }  // namespace
 
 std::span<const Impl> mix_reduce_cuda() { return kReduce; }

@@ -67,7 +67,7 @@ __device__ __forceinline__ void add_to_table(const MixTerms& terms, S sums, cons
 /// tile, a warp adds up its threads, and the block its warps.
 template <int kLanes, int kRows, bool kAligned>
 __global__ void __launch_bounds__(kBlock, 2)
-    mix_weight_grad_tiles(MixTerms terms, Rows g, Extent e, Tiles tiles, Merge to) {
+    mix_weight_grad_tiles(MixTerms terms, StoredRows g, Extent e, Tiles tiles, Merge to) {
   wait_for_earlier();
   MIXOP_SHARED(float, sums, kMaxTerms* kWarps);
   MIXOP_SHARED(double, totals, kMaxTerms);
@@ -80,27 +80,31 @@ __global__ void __launch_bounds__(kBlock, 2)
     const int64_t c = ((tile - tile_row * tiles.across) * tiles.columns + across) * kLanes;
     const int64_t first = tile_row * tiles.rows * kRows + down;
     const bool mine = down < tiles.rows && c < e.last && first < e.rows;
-    const auto patch = [&](Rows from) {
+    const auto patch = [&](const StoredRows& from) {
       return load_patch<kLanes, kRows, kAligned>(from, e.rows, first, tiles.rows, c);
     };
-    Patch<kLanes, kRows> grad{}, next{};
+    Lanes<kLanes> grad[kRows]{};
+    Patch<kLanes, kRows> next{};
     if (mine) {
-      grad = patch(g);
+      const Patch<kLanes, kRows> own = patch(g);
       next = patch(terms.term[0].z);
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
-        if (first + i * tiles.rows >= e.rows) grad.row[i] = {};
+#pragma unroll
+        for (int l = 0; l < kLanes; ++l)
+          grad[i].v[l] = first + i * tiles.rows < e.rows ? g.value(own.row[i], l) : 0.0f;
     }
     for (int t = 0; t < terms.count; ++t) {
       const Patch<kLanes, kRows> z = next;
       float sum = 0;
       if (mine) {
         if (t + 1 < terms.count) next = patch(terms.term[t + 1].z);
+        const Stored stored = terms.term[t].z;
         const OwnTransform<kLanes> transform = own_transform<kLanes, kAligned>(terms.term[t].load, c);
 #pragma unroll
         for (int i = 0; i < kRows; ++i)
 #pragma unroll
-          for (int l = 0; l < kLanes; ++l) sum = fmaf(grad.row[i].v[l], transform(z.row[i].v[l], l), sum);
+          for (int l = 0; l < kLanes; ++l) sum = fmaf(grad[i].v[l], transform(stored.value(z.row[i], l), l), sum);
       }
       sum = warp_sum(sum);
       if (thread % kWarp == 0) sums[t * kWarps + warp] += sum;
@@ -132,11 +136,11 @@ auto tiles_kernel(const Tiles& tiles, bool aligned) {
 void run(const Call& call) {
   const View& table = call.out[0];
   const Extent e = extent_of(call.in[0]);
-  const Rows g = {call.in[0].as<float>(), call.in[0].ld};
+  const StoredRows g(call.in[0]);
   const Tiles tiles = tiles_of(e);
   for (size_t begin = 0; begin < call.attr<MixAttrs>().terms.size(); begin += kMaxTerms) {
     const MixTerms terms = mix_terms(call, &table, 2, begin);
-    const bool aligned = all_aligned4(e, g, terms);
+    const bool aligned = in_fours(call.in[0], terms);
     const auto kernel = tiles.depth == 4 ? tiles_kernel<4>(tiles, aligned) : tiles_kernel<1>(tiles, aligned);
     const Merge to = {MergeTree(tiles.blocks, terms.count, kBlock),
                       call.exec->scratch<float>(),
@@ -149,7 +153,7 @@ void run(const Call& call) {
   }
 }
 
-constexpr Impl kWeightGrad[] = {{"tiles", all_float32, run, workspace}};
+constexpr Impl kWeightGrad[] = {{"tiles", all_float32_or_bf16, run, workspace}};
 }  // namespace
 
 std::span<const Impl> mix_weight_grad_cuda() { return kWeightGrad; }
