@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kColumnThreads)
 struct ReduceNorm {
   Columns k;
   unsigned first_block;
-  const float *dy, *x;
+  Stored dy, x;
   int64_t lddy, ldx;
   const float *mean, *rstd;
   float *s1, *s2;
@@ -56,7 +56,7 @@ struct ReduceNorms {
   int count = 0;
   std::array<ReduceNorm, kMostNorms> norm;
 };
-static_assert(sizeof(ReduceNorms) < 3584);
+static_assert(sizeof(ReduceNorms) < 3968);
 
 /// s1 = scale * sum dy, s2 = scale * rstd * sum dy (x - mean): a block works for one norm, a thread owns some rows
 /// of its channels.
@@ -219,7 +219,7 @@ void reduce(const Call& call) {
   const auto norms_n = static_cast<size_t>(call.attr<BatchNormAttrs>().count);
   bool aligned = true;
   for (size_t n = 0; n < norms_n; ++n)
-    aligned = aligned && aligned4(call.in[4 * n]) && aligned4(call.in[4 * n + 1]);
+    aligned = aligned && in_fours(call.in[4 * n]) && in_fours(call.in[4 * n + 1]);
   with_width(aligned, [&]<int kWidth>() {
     for (size_t n = 0; n < norms_n;) {
       ReduceNorms norms;
@@ -231,8 +231,8 @@ void reduce(const Call& call) {
         const ColumnSums to(k, kWidth, 2, call.exec->scratch<double>() + doubles, call.exec->tickets + tickets);
         norms.norm[static_cast<size_t>(norms.count++)] = {k,
                                                           blocks,
-                                                          dy.as<float>(),
-                                                          x.as<float>(),
+                                                          Stored(dy),
+                                                          Stored(x),
                                                           dy.ld,
                                                           x.ld,
                                                           call.in[4 * n + 2].as<float>(),
@@ -288,7 +288,7 @@ void rstd(const Call& call) {
 constexpr Impl kStats[] = {{"columns", all_float32, stats, stats_bytes}};
 constexpr Impl kRstd[] = {{"plain", all_float32, rstd}};
 constexpr Impl kApply[] = {{"columns", all_float32, apply}};
-constexpr Impl kReduce[] = {{"columns", all_float32, reduce, reduce_bytes}};
+constexpr Impl kReduce[] = {{"columns", all_float32_or_bf16, reduce, reduce_bytes}};
 constexpr Impl kGrad[] = {{"columns", all_float32, grad}};
 }  // namespace
 

@@ -1,25 +1,22 @@
 #include "kernels/core/cuda/launch.cuh"
-#include "kernels/core/cuda/vec.cuh"
+#include "kernels/core/cuda/stored.cuh"
 #include "kernels/ops/copy.h"
 
 namespace mixop::kernels {
 namespace {
-using cuda::add4;
-using cuda::load4;
-using cuda::store4;
+using cuda::Stored;
 
 constexpr int kBlock = 256;
 
 /// Rows as the kernels walk them.
 struct Rows {
-  const float* x;
-  float* y;
+  Stored x, y;
   int64_t ldx, ldy, rows, last;
 };
 
 /// Contiguous operands become one row.
 Rows rows_of(const View& x, const Out& y) {
-  Rows m{x.as<float>(), y.as<float>(), x.ld, y.ld, y.rows(), y.last()};
+  Rows m{Stored(x), Stored(y), x.ld, y.ld, y.rows(), y.last()};
   if (x.contiguous() && y.contiguous()) m = {m.x, m.y, 0, 0, 1, m.rows * m.last};
   return m;
 }
@@ -31,10 +28,10 @@ __global__ void copy_rows(Rows m) {
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
     const int64_t r = i / columns, c = (i - r * columns) * kWidth;
-    const float* from = m.x + r * m.ldx + c;
-    float* to = m.y + r * m.ldy + c;
-    if constexpr (kWidth == 4) store4(to, kAdd ? add4(load4(to), load4(from)) : load4(from));
-    else *to = kAdd ? *to + *from : *from;
+    const int64_t from = r * m.ldx + c, to = r * m.ldy + c;
+    if constexpr (kWidth == 1) m.y.store(to, kAdd ? m.y.load(to) + m.x.load(from) : m.x.load(from));
+    else if constexpr (kAdd) m.y.add4(to, m.x.load4(from));
+    else m.y.store4(to, m.x.load4(from));
   }
 }
 
@@ -45,9 +42,9 @@ __global__ void fill_rows(Rows m, float value) {
   const int64_t columns = m.last / kWidth, items = m.rows * columns, threads = int64_t{blockDim.x} * gridDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += threads) {
     const int64_t r = i / columns, c = (i - r * columns) * kWidth;
-    float* to = m.y + r * m.ldy + c;
-    if constexpr (kWidth == 4) store4(to, make_float4(value, value, value, value));
-    else *to = value;
+    const int64_t to = r * m.ldy + c;
+    if constexpr (kWidth == 4) m.y.store4(to, make_float4(value, value, value, value));
+    else m.y.store(to, value);
   }
 }
 
@@ -58,7 +55,7 @@ __global__ void advance_counter(T* counter) {
   *counter += 1;
 }
 
-bool aligned(const Rows& m) { return cuda::aligned4(m.x, m.ldx, m.last) && cuda::aligned4(m.y, m.ldy, m.last); }
+bool aligned(const Rows& m) { return cuda::in_fours(m.x, m.ldx, m.last) && cuda::in_fours(m.y, m.ldy, m.last); }
 
 dim3 grid_of(const Rows& m, int width) { return cuda::grid_for(m.rows * m.last / width, kBlock); }
 
@@ -91,7 +88,7 @@ void run_advance(const Call& call) {
   else with_float(counter.dtype, run);
 }
 
-constexpr Impl kCopy[] = {{"rows", all_float32, run_copy}};
+constexpr Impl kCopy[] = {{"rows", all_float32_or_bf16, run_copy}};
 constexpr Impl kFill[] = {{"rows", all_float32, run_fill}};
 constexpr Impl kAdvance[] = {{"one_thread", any, run_advance}};
 }  // namespace

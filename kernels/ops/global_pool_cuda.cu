@@ -17,11 +17,11 @@ constexpr int64_t kMostImages = 65535;  // blocks along z; kernels walk over fur
 /// float32 and these sums in double.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    global_avg_pool(Columns k, int images, const float* x, int64_t ldx, float* y, int64_t ldy) {
+    global_avg_pool(Columns k, int images, Stored x, int64_t ldx, float* y, int64_t ldy) {
   wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   for (int n = static_cast<int>(blockIdx.z); n < images; n += static_cast<int>(gridDim.z)) {
-    const float* image = x + n * k.rows * ldx;
+    const Stored image = x.from(n * k.rows * ldx);
     double sums[1][kWidth] = {};
     for (int64_t row = at.row; row < at.end; row += kTile * at.step) {
       Pack<kWidth> v[kTile];
@@ -43,16 +43,16 @@ __global__ void __launch_bounds__(kColumnThreads)
 /// dx (+)= dy / pixels: a thread owns some pixels of its channels.
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads)
-    global_avg_pool_grad(Columns k, int images, const float* dy, int64_t lddy, bool add, float* dx, int64_t lddx) {
+    global_avg_pool_grad(Columns k, int images, const float* dy, int64_t lddy, bool add, Stored dx, int64_t lddx) {
   wait_for_earlier();
   const ColumnPlace<kWidth> at(k);
   if (at.row >= at.end) return;
   for (int n = static_cast<int>(blockIdx.z); n < images; n += static_cast<int>(gridDim.z)) {
     Pack<kWidth> g = load_pack<kWidth>(dy + n * lddy + at.c);
     for (int j = 0; j < kWidth; ++j) g[j] /= static_cast<float>(k.rows);
-    float* image = dx + n * k.rows * lddx + at.c;
+    const int64_t image = n * k.rows * lddx + at.c;
 #pragma unroll 4
-    for (int64_t row = at.row; row < at.end; row += at.step) write_pack(image + row * lddx, g, add);
+    for (int64_t row = at.row; row < at.end; row += at.step) write_pack(dx, image + row * lddx, g, add);
   }
 }
 
@@ -65,25 +65,25 @@ Columns image_columns(const Shape& x, int width, int64_t most_blocks) {
 
 void pool(const Call& call) {
   const View &x = call.in[0], &y = call.out[0];
-  with_width(aligned4(x), [&]<int kWidth>() {
+  with_width(in_fours(x), [&]<int kWidth>() {
     const Columns k = image_columns(x.shape, kWidth, 1);
     launch_dependent(*call.exec, "global_avg_pool", global_avg_pool<kWidth>, k.grid, kColumnThreads, 0, k,
-                     x.shape[0], x.as<float>(), x.ld, y.as<float>(), y.ld);
+                     x.shape[0], Stored(x), x.ld, y.as<float>(), y.ld);
   });
 }
 
 void grad(const Call& call) {
   const View& dy = call.in[0];
   const Out& dx = call.out[0];
-  with_width(aligned4(dy) && aligned4(dx), [&]<int kWidth>() {
+  with_width(in_fours(dy) && in_fours(dx), [&]<int kWidth>() {
     const Columns k = image_columns(dx.shape, kWidth, kMostBlocks);
     launch_dependent(*call.exec, "global_avg_pool_grad", global_avg_pool_grad<kWidth>, k.grid, kColumnThreads, 0, k,
-                     dx.shape[0], dy.as<float>(), dy.ld, dx.write == Write::kAdd, dx.as<float>(), dx.ld);
+                     dx.shape[0], dy.as<float>(), dy.ld, dx.write == Write::kAdd, Stored(dx), dx.ld);
   });
 }
 
-constexpr Impl kPool[] = {{"columns", all_float32, pool}};
-constexpr Impl kGrad[] = {{"columns", all_float32, grad}};
+constexpr Impl kPool[] = {{"columns", all_float32_or_bf16, pool}};
+constexpr Impl kGrad[] = {{"columns", all_float32_or_bf16, grad}};
 }  // namespace
 
 std::span<const Impl> global_avg_pool_cuda() { return kPool; }
