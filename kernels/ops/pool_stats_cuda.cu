@@ -118,6 +118,7 @@ __device__ __forceinline__ void pool_strips(const PoolUnit& u, const X* x, doubl
 
 template <int kWidth>
 __global__ void __launch_bounds__(kColumnThreads, 2) pool_stats_plain(const PoolUnits units) {
+  wait_for_earlier();
   const PoolUnit& u = units.unit[blockIdx.z];
   if (beyond(u)) return;
   double sums[2][kWidth] = {};
@@ -129,6 +130,7 @@ __global__ void __launch_bounds__(kColumnThreads, 2) pool_stats_plain(const Pool
 }
 
 __global__ void __launch_bounds__(kColumnThreads, 2) pool_stats_3x3(const PoolUnits units) {
+  wait_for_earlier();
   const PoolUnit& u = units.unit[blockIdx.z];
   if (beyond(u)) return;
   double sums[2][4] = {};
@@ -206,7 +208,7 @@ void launch_units(const Call& call, const char* name, void (*kernel)(PoolUnits),
       grid.y = std::max(grid.y, u.columns.grid.y);
     }
     MIXOP_CHECK(tickets <= kTickets, "pool_stats: the units have too many channels");
-    launch(*call.exec, name, kernel, grid, kColumnThreads, 0, units);
+    launch_dependent(*call.exec, name, kernel, grid, kColumnThreads, 0, units);
   }
 }
 

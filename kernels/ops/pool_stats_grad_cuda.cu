@@ -12,6 +12,7 @@ using namespace cuda;
 /// Any windows: a thread owns a pack of channels of one pixel of x.
 template <int kWidth>
 __global__ void __launch_bounds__(kPoolThreads, 4) pool_stats_grad_plain(const GradTasks tasks) {
+  wait_for_earlier();
   const GradTask& t = tasks.task[blockIdx.z];
   const int packs = t.channels / kWidth;
   const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -129,7 +130,7 @@ void launch_tasks(const Call& call, const char* name, void (*kernel)(GradTasks),
       grid.x = std::max(grid.x, static_cast<unsigned>(blocks(t)));
       grid.y = std::max(grid.y, static_cast<unsigned>(std::min(t.images, kMostImages)));
     }
-    launch(*call.exec, name, kernel, grid, static_cast<unsigned>(threads), 0, tasks);
+    launch_dependent(*call.exec, name, kernel, grid, static_cast<unsigned>(threads), 0, tasks);
   }
 }
 

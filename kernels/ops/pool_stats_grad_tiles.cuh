@@ -165,6 +165,7 @@ __device__ __forceinline__ void add_pool(const GradTask& task, const GradPool& p
 /// dx (+)= sum over pools and skips: a block owns a tile of pixels and 16 channels. Of each pool it first evaluates
 /// the gradient of the windows that touch the tile, and finds their maxima, into shared memory; then pixels gather.
 static __global__ void __launch_bounds__(kGradTileThreads, 3) pool_stats_grad_3x3(const GradTasks tasks) {
+  wait_for_earlier();
   MIXOP_SHARED(float, dz, kGradTileWindows * 4);
   MIXOP_SHARED(float, cells, kGradTileCells * 4);
   MIXOP_SHARED(int, maxima, kGradTileWindows);
