@@ -3,6 +3,7 @@
 //   traffic     reads T (of x, with a halo that the L2 cache serves), writes T; the composite reads 3 T, writes 2 T
 // A block takes a tile of one image: t(x) goes to shared memory 16 channels at a time, y from registers to shared
 // memory, and z, whose statistics are taken in registers, straight to memory; the blocks that come last merge them.
+// The statistics are those of z before it is rounded for storage.
 // A unit without a depthwise half is a matrix product instead. A unit that does not fit (channels not in fours,
 // another window, ..) is left to a kernel with a warp for 16 pixels.
 #include <algorithm>
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(kPlainThreads) separable_plain(const Separable
       for (int t = 0; c < u.channels && t < u.kernel * u.kernel; ++t) {
         const int h = top + t / u.kernel * u.dilation, w = left + t % u.kernel * u.dilation;
         if (h < 0 || h >= u.height || w < 0 || w >= u.width) continue;
-        const float x = u.x[((image * u.height + h) * u.width + w) * u.x_ld + c];
+        const float x = u.x.load(((image * u.height + h) * u.width + w) * u.x_ld + c);
         y = fmaf(u.load(x, c), u.w_dw ? u.w_dw[int64_t{t} * u.channels + c] : 1.0f, y);
       }
       for (int j = 0; j < kWarp && first + j < u.channels; ++j) {
@@ -86,7 +87,7 @@ __global__ void __launch_bounds__(kPlainThreads) separable_plain(const Separable
       }
     }
     if (!present) continue;
-    u.z[int64_t{pixel} * u.z_ld + k] = z;
+    u.z.store(int64_t{pixel} * u.z_ld + k, z);
     add(moments, z);
   }
   if (present && u.statistics.part && begin < u.rows)
@@ -195,12 +196,12 @@ int64_t statistics_bytes(const SeparableOperands& o) {
   return std::max(statistics_bytes(separable_cut(o), channels), statistics_bytes(plain_cut(o), channels));
 }
 
-/// Whether reads and writes of 16 bytes are possible.
-bool is_aligned(const SeparableForwardUnit& u) {
+/// Whether fours of channels can be read and written at a time.
+bool is_aligned(const SeparableOperands& o, const SeparableForwardUnit& u) {
   const auto aligned = [](const float* p) { return cuda::aligned4(p, 0, 0); };
   const cuda::DeviceLoader& t = u.load;
-  return cuda::aligned4(u.x, u.x_ld, 0) && cuda::aligned4(u.z, u.z_ld, 0) && aligned(u.w_dw) && aligned(u.w_pw) &&
-         aligned(t.mean) && aligned(t.rstd) && aligned(t.gamma) && aligned(t.beta);
+  return cuda::in_fours(*o.x) && cuda::in_fours(*o.z) && aligned(u.w_dw) && aligned(u.w_pw) && aligned(t.mean) &&
+         aligned(t.rstd) && aligned(t.gamma) && aligned(t.beta);
 }
 
 /// Units of one kernel, which is started whenever they are many enough, and by the end.
@@ -242,7 +243,7 @@ bool accepts(const Call& call) {
   const auto fits = [](const View& v) {
     return std::max(v.rows(), v.ld) < std::numeric_limits<int32_t>::max() / 2;
   };
-  return all_float32(call) && std::all_of(call.in.begin(), call.in.end(), fits) &&
+  return all_float32_or_bf16(call) && std::all_of(call.in.begin(), call.in.end(), fits) &&
          std::all_of(call.out.begin(), call.out.end(), fits);
 }
 
@@ -272,15 +273,15 @@ void run(const Call& call) {
     const Window& w = o.unit->window;
     SeparableForwardUnit u{};
     u.number = static_cast<short>(i);
-    u.x = o.x->as<float>(), u.load = cuda::device_loader(call, o.unit->load, o.load_at);
-    u.w_dw = o.w_dw ? o.w_dw->as<float>() : nullptr, u.w_pw = o.w_pw->as<float>(), u.z = o.z->as<float>();
+    u.x = cuda::Stored(*o.x), u.load = cuda::device_loader(call, o.unit->load, o.load_at);
+    u.w_dw = o.w_dw ? o.w_dw->as<float>() : nullptr, u.w_pw = o.w_pw->as<float>(), u.z = cuda::Stored(*o.z);
     u.rows = static_cast<int>(o.z->rows()), u.x_ld = static_cast<int>(o.x->ld), u.z_ld = static_cast<int>(o.z->ld);
     u.height = static_cast<int>(o.x->shape[1]), u.width = static_cast<int>(o.x->shape[2]);
     u.out_height = static_cast<int>(o.z->shape[1]), u.out_width = static_cast<int>(o.z->shape[2]);
     u.channels = static_cast<int>(o.x->last()), u.out_channels = static_cast<int>(o.z->last());
     u.kernel = static_cast<short>(w.kernel), u.stride = static_cast<short>(w.stride);
     u.dilation = static_cast<short>(w.dilation), u.pad = w.pad;
-    SeparableCut cut = kTiles && is_aligned(u) ? separable_cut(o) : SeparableCut();
+    SeparableCut cut = kTiles && is_aligned(o, u) ? separable_cut(o) : SeparableCut();
     const bool in_tiles = cut.columns > 0;
     if (!in_tiles) cut = plain_cut(o);
     u.blocks = cut.tiles * cut.across, u.across = cut.across;

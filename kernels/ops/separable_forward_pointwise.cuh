@@ -133,7 +133,7 @@ __device__ __forceinline__ void write_cells(const SeparableForwardUnit& u, const
     const int64_t pixel = pixel_of(i);
     if (pixel < 0) continue;
     inside |= 1u << i;
-    if (k < u.out_channels) cuda::store4(u.z + pixel * u.z_ld + k, z[i]);
+    if (k < u.out_channels) u.z.store4(pixel * u.z_ld + k, z[i]);
   }
   if (u.statistics.part)
     write_moments<kCells>(z, inside, u.statistics.part + part * u.out_channels + k,

@@ -49,7 +49,7 @@ __device__ __forceinline__ void product_tile(S shared, const SeparableForwardUni
     const bool present = first + quad < u.channels;
 #pragma unroll
     for (int i = 0; i < P::kCopies; ++i)
-      x[i] = from[i] >= 0 && present ? cuda::load4(u.x + (from[i] + first)) : make_float4(0, 0, 0, 0);
+      x[i] = from[i] >= 0 && present ? u.x.raw4(from[i] + first) : make_float4(0, 0, 0, 0);
 #pragma unroll
     for (int i = 0; i < P::kCopiesOfW; ++i) {
       const int at = (thread + i * kSeparableThreads) * 4, row = first + at / P::kColumns,
@@ -64,6 +64,7 @@ __device__ __forceinline__ void product_tile(S shared, const SeparableForwardUni
   fetch(0);
 #pragma unroll 1
   for (int first = 0; first < u.channels; first += P::kChannels) {
+    unpack_quads(u.x, x);
     const LoadQuad t(u.load, first + quad < u.channels ? first + quad : 0);
 #pragma unroll
     for (int i = 0; i < P::kCopies; ++i)

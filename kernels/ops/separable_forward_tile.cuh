@@ -108,6 +108,14 @@ struct LoadQuad {
   }
 };
 
+/// Of what raw4() has read, once all loads are under way.
+template <int kCount>
+__device__ __forceinline__ void unpack_quads(const cuda::Stored& x, float4 (&quads)[kCount]) {
+  if (!x.bf16) return;
+#pragma unroll
+  for (float4& q : quads) q = cuda::unpack_bf16(q);
+}
+
 /// Fills pixels `to` and on with t(x) of what the tile at `place` reads, channels group * kGroup and on; 0 outside
 /// the image and beyond the channels.
 template <class Tile, class S>
@@ -118,14 +126,15 @@ __device__ __forceinline__ void stage_separable(S shared, int to, const Separabl
   const int lane = static_cast<int>(threadIdx.x) % kQuads * 4, c = group * kSeparableGroup + lane;
   const bool present = c < u.channels;
   const LoadQuad t(u.load, present ? c : 0);
-  const float* const image = u.x + place.image * u.height * u.width * u.x_ld + c;
+  const cuda::Stored image = u.x.from(place.image * u.height * u.width * u.x_ld + c);
   const int step = u.input_step();
   const int first_row = step * Tile::kStep * place.row - u.pad,
             first_column = step * Tile::kStep * place.column - u.pad;
   const auto row = [&](int i) { return first_row + step * (i / Tile::kSpan); };
   const auto column = [&](int i) { return first_column + step * (i % Tile::kSpan); };
+  const auto within = [](int i, int extent) { return static_cast<unsigned>(i) < static_cast<unsigned>(extent); };
   const auto inside = [&](int i) {
-    return present && i < kPixels && row(i) >= 0 && row(i) < u.height && column(i) >= 0 && column(i) < u.width;
+    return present && i < kPixels && within(row(i), u.height) && within(column(i), u.width);
   };
   // All loads of a batch come before its first store, so that a thread waits for memory once a batch.
 #pragma unroll 1
@@ -134,8 +143,9 @@ __device__ __forceinline__ void stage_separable(S shared, int to, const Separabl
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       const int i = first + b * kStride;
-      v[b] = inside(i) ? cuda::load4(image + (row(i) * u.width + column(i)) * u.x_ld) : make_float4(0, 0, 0, 0);
+      v[b] = inside(i) ? image.raw4((row(i) * u.width + column(i)) * u.x_ld) : make_float4(0, 0, 0, 0);
     }
+    unpack_quads(image, v);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       const int i = first + b * kStride;
@@ -183,11 +193,13 @@ __device__ __forceinline__ void depthwise_to_shared(S shared, const SeparableFor
   const int pair = static_cast<int>(threadIdx.x) % kPairs,
             slot = static_cast<int>(threadIdx.x) / kPairs / Tile::kStrips;
   const typename Tile::Strip strip(static_cast<int>(threadIdx.x) / kPairs % Tile::kStrips);
-  const int pitch = separable_y_pitch(Tile::kCells == 16, u.channels);
-  for (int first = 0; first < u.groups(); first += u.together) {
+  constexpr bool kLarge = Tile::kCells == 16;  // and then there is one group
+  const int pitch = separable_y_pitch(kLarge, u.channels);
+  const int groups = kLarge ? 1 : u.groups(), together = kLarge ? 1 : u.together;
+  for (int first = 0; first < groups; first += together) {
     const int c = (first + slot) * kSeparableGroup + 2 * pair;
-    const bool works = slot < u.together && c < u.channels;
-    for (int s = 0; s < u.together && first + s < u.groups(); ++s)
+    const bool works = slot < together && c < u.channels;
+    for (int s = 0; s < together && first + s < groups; ++s)
       stage_separable<Tile>(shared, s * Tile::kPixels * kSeparableGroup, u, place, first + s);
     float2 w[Tile::kTaps], sum[Tile::kRows][Tile::kColumns];
 #pragma unroll

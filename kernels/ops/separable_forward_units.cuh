@@ -5,6 +5,7 @@
 
 #include "kernels/core/cuda/loader.cuh"
 #include "kernels/core/cuda/reduce.cuh"
+#include "kernels/core/cuda/stored.cuh"
 #include "kernels/ops/separable_call.h"
 
 namespace mixop::kernels {
@@ -39,10 +40,10 @@ struct SeparableStatistics {
 
 /// One unit. Offsets into shared memory are in floats.
 struct SeparableForwardUnit {
-  const float* x;
+  cuda::Stored x;
   cuda::DeviceLoader load;
   const float *w_dw, *w_pw;  ///< w_dw null: no depthwise half
-  float* z;
+  cuda::Stored z;
   SeparableStatistics statistics;
   int rows;  ///< of z
   int x_ld, z_ld, height, width, out_height, out_width, channels, out_channels, pad;

@@ -5,8 +5,8 @@
 
 namespace mixop::kernels {
 
-/// float32, any window and channels, with and without a depthwise half: all units of a node in one launch
-/// (separable_forward_cuda.cu).
+/// float32, x and z maybe stored as bfloat16, any window and channels, with and without a depthwise half: all units
+/// of a node in one launch (separable_forward_cuda.cu).
 extern const Impl kSeparableForwardCuda;
 /// The same by its kernel for anything.
 extern const Impl kSeparablePlainCuda;

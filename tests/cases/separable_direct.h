@@ -227,6 +227,10 @@ inline std::vector<Case> separable_direct_cases() {
   cases.push_back(
       DirectCase("", {{2, 17, 11, 40}}, {pointwise_unit(100, 1, 2, 0, affine), pointwise_unit(12, 2, 3, 0, affine)})
           .forward(false));
+  // Large tiles.
+  cases.push_back(DirectCase("", {{2, 19, 18, 12}},
+                             {{.out = 20, .load = affine}, {.window = {5, 1, 4, 2}, .out = 8, .load = affine}})
+                      .forward(true));
   // The same of stride 1, and pixels left out.
   for (const int64_t c : {4, 16, 20}) {
     const DirectUnit three{.window = {3, 1, 1, 1}, .out = c, .load = affine};
