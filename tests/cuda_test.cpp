@@ -157,7 +157,7 @@ TEST_P(StoredOnDevice, Bfloat16) {
 std::vector<Case> stored_cases() {
   std::vector<Case> cases = separable_direct_cases();
   for (const int64_t channels : {8, 17}) {
-    cases.push_back(separable_edges_case({2, 6, 8, channels}, 2, 1, false));
+    cases.push_back(separable_edges_case({2, 7, 8, channels}, 2, 1, false));  // rounding z closes no relu here
     cases.push_back(separable_edges_case({2, 6, 8, channels}, 2, 2, false));
   }
   return cases;
