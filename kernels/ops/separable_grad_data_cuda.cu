@@ -116,13 +116,13 @@ __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData&
     const GradLoadQuad t(g.load, c);
     for_strip<Shape>(g, place, sum, [&](int64_t pixel, float4 v) {
       if (t.relu || group.sums) {
-        const float4 x = cuda::load4(g.x + pixel * g.x_ld + c);
+        const float4 x = g.x.load4(pixel * g.x_ld + c);
         v = t.masked(v, x);
         s1 = cuda::add4(s1, v);
         s2 = cuda::fma4(s2, v, t.centred(x));
       }
-      float* const to = g.dx + pixel * g.dx_ld + c;
-      cuda::store4(to, g.add ? cuda::add4(v, cuda::load4(to)) : v);
+      const int64_t to = pixel * g.dx_ld + c;
+      g.dx.store4(to, g.add ? cuda::add4(v, g.dx.load4(to)) : v);
     });
   }
   if (!group.sums) return;

@@ -116,7 +116,7 @@ __device__ __forceinline__ void stage_gradient(S shared, const SeparableGradArgs
   __syncthreads();
 
   const int64_t image = place.image * u.out_height * u.out_width;
-  const float *const dys = u.dy + image * u.dy_ld, *const zs = u.z + image * u.z_ld;
+  const cuda::Stored dys = u.dy.from(image * u.dy_ld), zs = u.z.from(image * u.z_ld);
   for (int chunk = warp * kChunk; chunk < pixels; chunk += kDataWarps * kChunk) {
     int from[2], to[2];  // pixels of dY and of the tile; -1: none
     float4 sum[Tile::kSixteens][2];
@@ -135,11 +135,17 @@ __device__ __forceinline__ void stage_gradient(S shared, const SeparableGradArgs
         const float4 mean = cuda::load4(shared, factors_at + u.k + k);
         const float4 z_factor = cuda::load4(shared, factors_at + 2 * u.k + k);
         const float4 constant = cuda::load4(shared, factors_at + 3 * u.k + k);
+        float4 raw_z[2], raw_dy[2];
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           const bool present = from[i] >= 0;
-          const float4 z = present ? cuda::load4(zs + from[i] * u.z_ld + k) : mean;
-          const float4 dy = present ? cuda::load4(dys + from[i] * u.dy_ld + k) : mean;
+          raw_z[i] = present ? zs.raw4(from[i] * u.z_ld + k) : make_float4(0, 0, 0, 0);
+          raw_dy[i] = present ? dys.raw4(from[i] * u.dy_ld + k) : make_float4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const float4 z = zs.bf16 ? cuda::unpack_bf16(raw_z[i]) : raw_z[i];
+          const float4 dy = dys.bf16 ? cuda::unpack_bf16(raw_dy[i]) : raw_dy[i];
           const float4 d = make_float4(z.x - mean.x, z.y - mean.y, z.z - mean.z, z.w - mean.w);
           cuda::store4(shared, dz_at + 8 * i * kDepthPitch + 4 * quad,
                        cuda::fma4(cuda::fma4(constant, d, z_factor), dy, dy_factor));

@@ -25,7 +25,7 @@ __device__ __forceinline__ float shown(const SeparableGradArgs& u, int64_t image
   const int64_t ih = oh * u.stride - u.pad + int64_t{r} * u.dilation;
   const int64_t iw = ow * u.stride - u.pad + int64_t{s} * u.dilation;
   if (ih < 0 || ih >= u.height || iw < 0 || iw >= u.width) return 0;
-  return u.load(u.x[((image * u.height + ih) * u.width + iw) * u.x_ld + c], c);
+  return u.load(u.x.load(((image * u.height + ih) * u.width + iw) * u.x_ld + c), c);
 }
 
 /// dY = dz w_pw^T and y = depthwise(t(x)): a thread owns elements.
@@ -38,7 +38,7 @@ __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch
     const float factor = u.factor_of(image);
     float sum = 0;
     for (int k = 0; k < u.k; ++k)
-      sum = fmaf(NormGradient(u, k)(factor * u.dy[pixel * u.dy_ld + k], u.z[pixel * u.z_ld + k]),
+      sum = fmaf(NormGradient(u, k)(factor * u.dy.load(pixel * u.dy_ld + k), u.z.load(pixel * u.z_ld + k)),
                  u.w_pw[int64_t{c} * u.k + k], sum);
     to.dy[e] = sum;
     if (!to.y) continue;
@@ -74,10 +74,10 @@ __global__ void __launch_bounds__(kThreads)
   const int c = static_cast<int>(blockIdx.x);
   double s1 = 0, s2 = 0;
   for (int64_t p = threadIdx.x; p < u.rows(); p += kThreads) {
-    const float x = u.load.relu || u.dx_s1 ? u.x[p * u.x_ld + c] : 0.0f;
+    const float x = u.load.relu || u.dx_s1 ? u.x.load(p * u.x_ld + c) : 0.0f;
     const float v = u.load.relu && u.load(x, c) <= 0 ? 0.0f : s.dx[p * u.channels + c];
-    float& to = u.dx[p * u.dx_ld + c];
-    to = u.add ? to + v : v;
+    const int64_t to = p * u.dx_ld + c;
+    u.dx.store(to, u.add ? u.dx.load(to) + v : v);
     if (!u.dx_s1) continue;
     s1 += v;
     s2 += static_cast<double>(v) * (x - u.load.mean[c]);
@@ -106,8 +106,8 @@ __global__ void __launch_bounds__(kThreads)
     const int c = static_cast<int>((e - taps) / u.k), k = static_cast<int>((e - taps) % u.k);
     const NormGradient dz(u, k);
     for (int64_t p = threadIdx.x; p < u.out_rows(); p += kThreads) {
-      const float dy = u.factor_of(p / u.out_width / u.out_height) * u.dy[p * u.dy_ld + k];
-      sum += static_cast<double>(s.y[p * u.channels + c]) * dz(dy, u.z[p * u.z_ld + k]);
+      const float dy = u.factor_of(p / u.out_width / u.out_height) * u.dy.load(p * u.dy_ld + k);
+      sum += static_cast<double>(s.y[p * u.channels + c]) * dz(dy, u.z.load(p * u.z_ld + k));
     }
   }
   sum = cuda::block_sum<kThreads>(sum);

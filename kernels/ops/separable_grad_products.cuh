@@ -33,8 +33,9 @@ __device__ __forceinline__ void multiply_back(S shared, int dz_at, int pitch, co
         for (int n = 0; n < 2; ++n) {
           const int c = channel + 16 * h + 4 * (g / 2) + g % 2 + 2 * n;
           const float* const w = u.w_pw + int64_t{c} * u.k + k0 + j + t;
-          const float b[2] = {c < u.channels ? cuda::to_tf32(w[0]) : 0.0f,
-                              c < u.channels && both ? cuda::to_tf32(w[4]) : 0.0f};
+          // Rounded apart from the condition: else each load waits for the one before.
+          const float w0 = c < u.channels ? w[0] : 0.0f, w4 = c < u.channels && both ? w[4] : 0.0f;
+          const float b[2] = {cuda::to_tf32(w0), cuda::to_tf32(w4)};
           cuda::mma_tf32(d[n], a, b);
         }
         sum[h][0] = make_float4(d[0][0], d[0][1], d[1][0], d[1][1]);

@@ -4,17 +4,19 @@
 #include <vector>
 
 #include "kernels/core/cuda/loader.cuh"
+#include "kernels/core/cuda/stored.cuh"
 #include "kernels/core/cuda/vec.cuh"
 #include "kernels/ops/separable_call.h"
 
 namespace mixop::kernels {
 
 struct SeparableGradArgs {
-  const float *dy, *z, *mean, *rstd, *s1, *s2;
+  cuda::Stored dy, z, x, dx;  ///< dx that of the group
+  const float *mean, *rstd, *s1, *s2;
   const float *gamma, *scale, *factor;  ///< or null
-  const float *x, *w_dw, *w_pw;
+  const float *w_dw, *w_pw;
   cuda::DeviceLoader load;
-  float *dx, *dx_s1, *dx_s2;  ///< of the group; what is not wanted is null
+  float *dx_s1, *dx_s2;  ///< of the group; what is not wanted is null
   float *dw_dw, *dw_pw;
   int dy_ld, z_ld, x_ld, dx_ld;
   int images, height, width, channels;  ///< of x
@@ -36,8 +38,10 @@ inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
   const auto extent = [](int64_t n) { return static_cast<int>(n); };
   const float* scale = data(o.table);
   if (scale) scale += u.scale_index / o.table->last() * o.table->ld + u.scale_index % o.table->last();
-  return {.dy = data(o.dy),
-          .z = data(o.z),
+  return {.dy = cuda::Stored(*o.dy),
+          .z = cuda::Stored(*o.z),
+          .x = cuda::Stored(*o.x),
+          .dx = o.dx ? cuda::Stored(*o.dx) : cuda::Stored(),
           .mean = data(o.mean),
           .rstd = data(o.rstd),
           .s1 = data(o.s1),
@@ -45,11 +49,9 @@ inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
           .gamma = data(o.gamma),
           .scale = scale,
           .factor = data(o.factor),
-          .x = data(o.x),
           .w_dw = data(o.w_dw),
           .w_pw = data(o.w_pw),
           .load = cuda::device_loader(call, u.load, o.load_at),
-          .dx = data(o.dx),
           .dx_s1 = data(o.dx_s1),
           .dx_s2 = data(o.dx_s2),
           .dw_dw = data(o.dw_dw),

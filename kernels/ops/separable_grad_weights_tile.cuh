@@ -71,7 +71,7 @@ __device__ __forceinline__ void stage_input(S shared, const SeparableGradArgs& u
   const GradLoadQuad t(u.load, present ? c : 0);
   const int step = u.stride / Tile::kStep, top = place.row * u.stride - u.pad,
             left = place.column * u.stride - u.pad;
-  const float* const image = u.x + int64_t{place.image} * u.height * u.width * u.x_ld + c;
+  const cuda::Stored image = u.x.from(int64_t{place.image} * u.height * u.width * u.x_ld + c);
   for (int first = static_cast<int>(threadIdx.x) / kQuads; first < kCount; first += kBatch * kStride) {
     float4 x[kBatch];
     unsigned inside = 0;
@@ -80,7 +80,7 @@ __device__ __forceinline__ void stage_input(S shared, const SeparableGradArgs& u
       const int i = first + b * kStride, h = top + i / Tile::kSpan * step, w = left + i % Tile::kSpan * step;
       x[b] = make_float4(0, 0, 0, 0);
       if (!present || i >= kCount || h < 0 || h >= u.height || w < 0 || w >= u.width) continue;
-      x[b] = cuda::load4(image + (h * u.width + w) * u.x_ld);
+      x[b] = image.raw4((h * u.width + w) * u.x_ld);
       inside |= 1u << b;
     }
 #pragma unroll
@@ -88,7 +88,7 @@ __device__ __forceinline__ void stage_input(S shared, const SeparableGradArgs& u
       const int i = first + b * kStride;
       if (i < kCount)
         cuda::store4(shared, (Tile::row_offset(i / Tile::kSpan) + i % Tile::kSpan) * kGroup + lane,
-                     inside >> b & 1 ? t(x[b]) : x[b]);
+                     inside >> b & 1 ? t(image.bf16 ? cuda::unpack_bf16(x[b]) : x[b]) : x[b]);
     }
   }
 }
@@ -100,13 +100,13 @@ __device__ __forceinline__ void stage_points(S shared, const SeparableGradArgs& 
   const int lane = static_cast<int>(threadIdx.x) % kQuads * 4, c = place.channel + lane;
   const bool present = c < u.channels;
   const GradLoadQuad t(u.load, present ? c : 0);
-  const float* const image = u.x + int64_t{place.image} * u.height * u.width * u.x_ld + c;
+  const cuda::Stored image = u.x.from(int64_t{place.image} * u.height * u.width * u.x_ld + c);
 #pragma unroll
   for (int p = static_cast<int>(threadIdx.x) / kQuads; p < kPixels; p += kThreads / kQuads) {
     const int h = place.row + p / kSide, w = place.column + p % kSide;
     float4 v = make_float4(0, 0, 0, 0);
     if (present && h < u.out_height && w < u.out_width)
-      v = t(cuda::load4(image + ((h * u.stride - u.pad) * u.width + w * u.stride - u.pad) * u.x_ld));
+      v = t(image.load4(((h * u.stride - u.pad) * u.width + w * u.stride - u.pad) * u.x_ld));
     cuda::store4(shared, at.y + p * kYPitch + lane, v);
   }
 }
@@ -123,7 +123,7 @@ __device__ __forceinline__ void stage_norm_gradient(S shared, const SeparableGra
     float4 v = make_float4(0, 0, 0, 0);
     if (h < u.out_height && w < u.out_width) {
       const int64_t pixel = image + h * u.out_width + w;
-      const float4 dy = cuda::load4(u.dy + pixel * u.dy_ld + k), z = cuda::load4(u.z + pixel * u.z_ld + k);
+      const float4 dy = u.dy.load4(pixel * u.dy_ld + k), z = u.z.load4(pixel * u.z_ld + k);
       const float factor = u.factor_of(place.image);  // here, for a register less outside
       const float4 mean = cuda::load4(shared, at.factors + u.k + k);
       const float4 d = make_float4(z.x - mean.x, z.y - mean.y, z.z - mean.z, z.w - mean.w);
