@@ -160,6 +160,16 @@ std::vector<Case> stored_cases() {
     cases.push_back(separable_edges_case({2, 7, 8, channels}, 2, 1, false));  // rounding z closes no relu here
     cases.push_back(separable_edges_case({2, 6, 8, channels}, 2, 2, false));
   }
+  // dx that adds to what a call before has written, by tiles of either stride and by plain kernels.
+  for (const int64_t channels : {20, 17})
+    for (const int stride : {1, 2}) {
+      const kernels::OnLoad normed{.norm = true, .relu = true};
+      const DirectUnit three{.window = {3, stride, 1, 1}, .load = normed, .affine = true, .sampled = true};
+      const DirectUnit five{.window = {5, stride, 4, 2}, .out = 12, .load = normed, .scaled = true};
+      cases.push_back(
+          twice(DirectCase("", {{2, 8, 10, channels}}, {three, five, pointwise_unit(8, stride, 0, 0, normed)})
+                    .backward(true, true, true)));
+    }
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(separable, StoredOnDevice, testing::ValuesIn(stored_cases()), test_name);

@@ -13,10 +13,6 @@
 namespace mixop::kernels {
 namespace {
 
-bool in_fours(const cuda::Stored& s, int64_t ld, int64_t last) {
-  return cuda::in_fours({s.data, s.bf16 ? DType::kBF16 : DType::kF32, {last}, ld});
-}
-
 /// For either kernel; alignment is unknown, and taken for granted, before the operands have addresses.
 bool fits_tiles(const SeparableGradArgs& u) {
   const auto one_or_two = [](int n) { return n == 1 || n == 2; };
@@ -24,14 +20,15 @@ bool fits_tiles(const SeparableGradArgs& u) {
   const bool window = u.depthwise && (u.kernel == 3 || u.kernel == 5) && one_or_two(u.dilation);
   const auto small = [](int64_t rows, int64_t ld) { return rows * ld <= std::numeric_limits<int32_t>::max(); };
   return (points || window) && one_or_two(u.stride) && small(int64_t{u.height} * u.width, u.x_ld) &&
-         small(int64_t{u.out_height} * u.out_width, std::max(u.dy_ld, u.z_ld)) && in_fours(u.dy, u.dy_ld, u.k) &&
-         in_fours(u.z, u.z_ld, u.k) && in_fours(u.x, u.x_ld, u.channels) && cuda::aligned4(u.w_dw, 4, 4) &&
-         cuda::aligned4(u.w_pw, 4, 4) && cuda::aligned4(u.load.mean, 4, 4) && cuda::aligned4(u.load.rstd, 4, 4) &&
+         small(int64_t{u.out_height} * u.out_width, std::max(u.dy_ld, u.z_ld)) &&
+         cuda::in_fours(u.dy, u.dy_ld, u.k) && cuda::in_fours(u.z, u.z_ld, u.k) &&
+         cuda::in_fours(u.x, u.x_ld, u.channels) && cuda::aligned4(u.w_dw, 4, 4) && cuda::aligned4(u.w_pw, 4, 4) &&
+         cuda::aligned4(u.load.mean, 4, 4) && cuda::aligned4(u.load.rstd, 4, 4) &&
          cuda::aligned4(u.load.gamma, 4, 4) && cuda::aligned4(u.load.beta, 4, 4);
 }
 bool data_fits(const SeparableGradArgs& u) {
   const bool paired = !u.depthwise || u.stride == 1 || (u.pad - u.kernel / 2 * u.dilation) % 2 == 0;
-  return fits_tiles(u) && paired && u.k <= kMostGradDepth && in_fours(u.dx, u.dx_ld, u.channels);
+  return fits_tiles(u) && paired && u.k <= kMostGradDepth && cuda::in_fours(u.dx, u.dx_ld, u.channels);
 }
 bool weights_fit(const SeparableGradArgs& u) {
   constexpr int kMostFloats = 12288 - 4;  // 48 KB of shared memory, less what a ticket takes
