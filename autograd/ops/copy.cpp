@@ -37,6 +37,10 @@ Value constant(Graph& g, const Shape& shape, double value) {
   return g.add(kFill, {}, kernels::FillAttrs{shape, value})[0];
 }
 Value zeros(Graph& g, const Shape& shape) { return constant(g, shape, 0); }
+bool is_constant(const Graph& g, Value v, double value) {
+  const Node& n = g.node(v);
+  return n.op == &kFill && n.attr<kernels::FillAttrs>().value == value;
+}
 Value advance(Graph& g, Value counter) {
   g.add(kAdvance, {counter});
   return {g.size() - 1, 0};

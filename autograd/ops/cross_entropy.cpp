@@ -1,5 +1,7 @@
 #include "autograd/ops/cross_entropy.h"
 
+#include "autograd/ops/copy.h"
+
 namespace mixop::autograd {
 namespace {
 using kernels::CrossEntropyAttrs;
@@ -31,7 +33,8 @@ std::vector<TensorSpec> soft_shape(const Graph& g, const Node& n) {
               logits, " and ", targets);
   return {loss_spec(g, n)};
 }
-std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) { return {g.spec(n.inputs[1])}; }
+size_t logits_at(const Node& n) { return n.attr<CrossEntropyAttrs>().unit ? 0 : 1; }
+std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) { return {g.spec(n.inputs[logits_at(n)])}; }
 std::vector<TensorSpec> top_k_shape(const Graph& g, const Node& n) {
   check_labels(g, n);
   const int k = n.attr<TopKAttrs>().k;
@@ -41,7 +44,11 @@ std::vector<TensorSpec> top_k_shape(const Graph& g, const Node& n) {
 
 void hard_rule(GradContext& ctx) {
   if (!ctx.dy() || !ctx.wants(0)) return;
-  ctx.set(0, ctx.graph.add(kCrossEntropyGrad, {ctx.dy(), ctx.in(0), ctx.in(1)}, ctx.node().attrs)[0]);
+  auto attrs = ctx.node().attr<CrossEntropyAttrs>();
+  attrs.unit = is_constant(ctx.graph, ctx.dy(), 1);  // as it is where the loss is what gradients are asked of
+  std::vector<Value> inputs{ctx.in(0), ctx.in(1)};
+  if (!attrs.unit) inputs.insert(inputs.begin(), ctx.dy());
+  ctx.set(0, ctx.graph.add(kCrossEntropyGrad, inputs, attrs)[0]);
 }
 void soft_rule(GradContext& ctx) {
   if (!ctx.dy()) return;
@@ -55,7 +62,7 @@ double loss_flops(const Graph& g, const Node& n) {
   return 4 * static_cast<double>(g.shape(n.inputs[0]).elements());
 }
 double grad_flops(const Graph& g, const Node& n) {
-  return 6 * static_cast<double>(g.shape(n.inputs[1]).elements());
+  return 6 * static_cast<double>(g.shape(n.inputs[logits_at(n)]).elements());
 }
 
 using Table = std::span<const kernels::Impl> (*)();

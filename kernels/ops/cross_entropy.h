@@ -14,13 +14,14 @@ struct CrossEntropyAttrs {
   double label_smoothing = 0;  ///< e: the target is (1 - e) onehot + e / K
   Reduction reduction = Reduction::kMean;
   std::optional<int> ignore_index;  ///< rows with this label give 0 and do not count in the mean
+  bool unit = false;                ///< of cross_entropy_grad: dloss is 1 and no operand
 };
 
 /// cross_entropy(logits [N, K], labels [N] int32) -> loss [1], or [N] without reduction. A label outside [0, K)
 /// gives NaN.
 std::span<const Impl> cross_entropy_cpu();
 std::span<const Impl> cross_entropy_cuda();
-/// cross_entropy_grad(dloss, logits, labels) -> dlogits. Accumulates.
+/// cross_entropy_grad([dloss,] logits, labels) -> dlogits. Accumulates.
 std::span<const Impl> cross_entropy_grad_cpu();
 std::span<const Impl> cross_entropy_grad_cuda();
 

@@ -1,6 +1,7 @@
 #include "kernels/ops/cross_entropy.h"
 
 #include "kernels/core/cuda/row_groups.cuh"
+#include "kernels/core/cuda/tickets.cuh"
 
 namespace mixop::kernels {
 namespace {
@@ -40,53 +41,98 @@ __device__ __forceinline__ LogSoftmaxRow log_softmax_row(const float* x, int64_t
   return {x, static_cast<double>(e.top), log(e.sum)};
 }
 
-/// losses[r] = -(1 - e) log p[label] - e / K sum_k log p[k]; a group of threads owns a row.
+/// A number known when the graph is built, or one that the device counts.
+struct Divisor {
+  double fixed;
+  const double* counted;
+  __device__ __forceinline__ double operator()() const { return counted ? *counted : fixed; }
+};
+
+/// Where a number of each row goes: to y [rows], or, summed and divided by the block that comes last, to y [1].
+struct RowNumbers {
+  double* each;
+  int64_t rows;
+  unsigned* ticket;  ///< null: they are not summed
+  Divisor divisor;
+  float* y;
+
+  /// The number of the group's row is that of its first thread. All threads must call.
+  template <class G>
+  __device__ __forceinline__ void take(double number) const {
+    const int64_t r = G::row();
+    const bool owner = G::rank() == 0 && r < rows;
+    if (!ticket) {
+      if (owner) y[r] = static_cast<float>(number);
+      return;
+    }
+    if (owner) each[r] = number;
+    if (!last_block(ticket, gridDim.x)) return;
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < rows; i += kGroupBlock) sum += each[i];
+    sum = block_sum<kGroupBlock>(sum);
+    if (threadIdx.x == 0) *y = static_cast<float>(sum / divisor());
+  }
+};
+
+/// -(1 - e) log p[label] - e / K sum_k log p[k] of the group's row.
 template <class G>
-__global__ void cross_entropy_rows(Matrix logits, Labels labels, double e, double* losses) {
-  wait_for_earlier();
+__device__ __forceinline__ double hard_loss(const Matrix& logits, const Labels& labels, double e) {
   const int64_t r = G::row(), n = logits.classes;
-  if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), n);
   double sum = 0;
   if (e > 0)
     for (int64_t k = G::rank(); k < n; k += G::kSize) sum += log_p[k];
   sum = G::sum(sum);
-  if (G::rank() > 0) return;
   const int32_t label = labels[r];
-  if (labels.ignored(r)) losses[r] = 0;
-  else if (label < 0 || label >= n) losses[r] = NAN;
-  else losses[r] = -(1 - e) * log_p[label] - (e > 0 ? e / static_cast<double>(n) * sum : 0);
+  if (labels.ignored(r)) return 0;
+  if (label < 0 || label >= n) return NAN;
+  return -(1 - e) * log_p[label] - (e > 0 ? e / static_cast<double>(n) * sum : 0);
 }
 
-/// losses[r] = -sum_k t_k log p[k]; a group of threads owns a row.
+/// A group of threads owns a row.
 template <class G>
-__global__ void cross_entropy_soft_rows(Matrix logits, Matrix targets, double* losses) {
+__global__ void cross_entropy_rows(Matrix logits, Labels labels, double e, RowNumbers losses) {
   wait_for_earlier();
+  losses.take<G>(G::row() < logits.rows ? hard_loss<G>(logits, labels, e) : 0);
+}
+
+/// -sum_k t_k log p[k] of the group's row.
+template <class G>
+__device__ __forceinline__ double soft_loss(const Matrix& logits, const Matrix& targets) {
   const int64_t r = G::row();
-  if (r >= logits.rows) return;
   const LogSoftmaxRow log_p = log_softmax_row<G>(logits.row(r), logits.classes);
   double sum = 0;
   for (int64_t k = G::rank(); k < logits.classes; k += G::kSize)
     sum -= static_cast<double>(targets.row(r)[k]) * log_p[k];
-  sum = G::sum(sum);
-  if (G::rank() == 0) losses[r] = sum;
+  return G::sum(sum);
 }
 
-/// right[r] = 1 when fewer than k logits rank above the label's, else 0; a group of threads owns a row. A NaN ranks
-/// above all numbers; a label that is one or that is out of range is never right.
+/// A group of threads owns a row.
 template <class G>
-__global__ void top_k_rows(Matrix logits, Labels labels, int k, double* right) {
+__global__ void cross_entropy_soft_rows(Matrix logits, Matrix targets, RowNumbers losses) {
   wait_for_earlier();
-  const int64_t r = G::row(), n = logits.classes;
-  if (r >= logits.rows) return;
+  losses.take<G>(G::row() < logits.rows ? soft_loss<G>(logits, targets) : 0);
+}
+
+/// 1 when fewer than k logits of the group's row rank above the label's, else 0. A NaN ranks above all numbers; a
+/// label that is one or that is out of range is never right.
+template <class G>
+__device__ __forceinline__ double is_right(const Matrix& logits, const Labels& labels, int k) {
+  const int64_t r = G::row(), n = logits.classes, label = labels[r];
   const float* x = logits.row(r);
-  const int64_t label = labels[r];
   const bool valid = label >= 0 && label < n;
   const float own = valid ? x[label] : NAN;
   int above = 0;
   for (int64_t j = G::rank(); j < n; j += G::kSize) above += !(x[j] < own) && !(x[j] == own && j >= label);
   above = G::sum(above);
-  if (G::rank() == 0) right[r] = own == own && above < k ? 1 : 0;
+  return own == own && above < k ? 1 : 0;
+}
+
+/// A group of threads owns a row.
+template <class G>
+__global__ void top_k_rows(Matrix logits, Labels labels, int k, RowNumbers right) {
+  wait_for_earlier();
+  right.take<G>(G::row() < logits.rows ? is_right<G>(logits, labels, k) : 0);
 }
 
 /// The divisor of a mean: the rows that count. One block; a thread owns every 256th row.
@@ -98,37 +144,13 @@ __global__ void __launch_bounds__(kGroupBlock) count_rows(Labels labels, int64_t
   if (threadIdx.x == 0) *count = n;
 }
 
-/// A number known when the graph is built, or one that the device counts.
-struct Divisor {
-  double fixed;
-  const double* counted;
-  __device__ __forceinline__ double operator()() const { return counted ? *counted : fixed; }
-};
-
-/// y = sum of each[r] / divisor. One block; a thread owns every 256th row.
-__global__ void __launch_bounds__(kGroupBlock)
-    sum_rows(const double* each, int64_t rows, Divisor divisor, float* y) {
-  wait_for_earlier();
-  double sum = 0;
-  for (int64_t r = threadIdx.x; r < rows; r += kGroupBlock) sum += each[r];
-  sum = block_sum<kGroupBlock>(sum);
-  if (threadIdx.x == 0) *y = static_cast<float>(sum / divisor());
-}
-
-/// y[r] = each[r]; a thread owns a row.
-__global__ void round_rows(const double* each, int64_t rows, float* y) {
-  wait_for_earlier();
-  const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (r < rows) y[r] = static_cast<float>(each[r]);
-}
-
 /// What comes from above: dloss [1] or one a row, and the divisor of the mean.
 struct Upstream {
-  const float* dloss;
+  const float* dloss;  ///< null: 1
   bool each;
   Divisor divisor;
   __device__ __forceinline__ double operator()(int64_t r) const {
-    return static_cast<double>(dloss[each ? r : 0]) / divisor();
+    return (dloss ? static_cast<double>(dloss[each ? r : 0]) : 1) / divisor();
   }
 };
 
@@ -208,41 +230,42 @@ Divisor soft_divisor(const Call& call, const View& logits) {
 size_t losses_bytes(const Call& call) { return (static_cast<size_t>(call.in[0].rows()) + 1) * sizeof(double); }
 size_t divisor_bytes(const Call&) { return sizeof(double); }
 
-void reduce_losses(const Call& call, const double* losses, const Divisor& divisor) {
+/// One number a row of the logits, for the call's first output.
+RowNumbers numbers_of(const Call& call, bool summed, const Divisor& divisor) {
   const int64_t rows = call.in[0].rows();
-  auto* y = call.out[0].as<float>();
-  if (attrs_of(call).reduction == Reduction::kNone)
-    launch_dependent(*call.exec, "round_rows", round_rows, grid_for(rows, kGroupBlock, INT32_MAX),
-                     dim3(kGroupBlock), 0, losses, rows, y);
-  else launch_dependent(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, losses, rows, divisor, y);
+  return {call.exec->scratch<double>(), rows, summed ? call.exec->tickets : nullptr, divisor,
+          call.out[0].as<float>()};
+}
+RowNumbers losses_of(const Call& call, const Divisor& divisor) {
+  return numbers_of(call, attrs_of(call).reduction != Reduction::kNone, divisor);
 }
 
 void run_hard(const Call& call) {
   const View &logits = call.in[0], &labels = call.in[1];
-  auto* losses = call.exec->scratch<double>();
+  const Divisor divisor = hard_divisor(call, labels, call.exec->scratch<double>() + logits.rows());
   with_rows(logits, [&]<class G>(G, dim3 grid) {
     launch_dependent(*call.exec, "cross_entropy_rows", cross_entropy_rows<G>, grid, dim3(kGroupBlock), 0,
-                     matrix_of(logits), labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing, losses);
+                     matrix_of(logits), labels_of(labels, attrs_of(call)), attrs_of(call).label_smoothing,
+                     losses_of(call, divisor));
   });
-  reduce_losses(call, losses, hard_divisor(call, labels, losses + logits.rows()));
 }
 
 void run_soft(const Call& call) {
   const View& logits = call.in[0];
-  auto* losses = call.exec->scratch<double>();
   with_rows(logits, [&]<class G>(G, dim3 grid) {
     launch_dependent(*call.exec, "cross_entropy_soft_rows", cross_entropy_soft_rows<G>, grid, dim3(kGroupBlock), 0,
-                     matrix_of(logits), matrix_of(call.in[1]), losses);
+                     matrix_of(logits), matrix_of(call.in[1]), losses_of(call, soft_divisor(call, logits)));
   });
-  reduce_losses(call, losses, soft_divisor(call, logits));
 }
 
 Upstream upstream_of(const Call& call, const Divisor& divisor) {
-  return {call.in[0].as<float>(), attrs_of(call).reduction == Reduction::kNone, divisor};
+  const CrossEntropyAttrs& a = attrs_of(call);
+  return {a.unit ? nullptr : call.in[0].as<float>(), a.reduction == Reduction::kNone, divisor};
 }
 
 void run_hard_grad(const Call& call) {
-  const View &logits = call.in[1], &labels = call.in[2];
+  const size_t first = attrs_of(call).unit ? 0 : 1;
+  const View &logits = call.in[first], &labels = call.in[first + 1];
   const Out& dx = call.out[0];
   const Upstream upstream = upstream_of(call, hard_divisor(call, labels, call.exec->scratch<double>()));
   with_rows(logits, [&]<class G>(G, dim3 grid) {
@@ -274,13 +297,11 @@ void run_soft_target_grad(const Call& call) {
 
 void run_top_k(const Call& call) {
   const View& logits = call.in[0];
-  auto* right = call.exec->scratch<double>();
   with_rows(logits, [&]<class G>(G, dim3 grid) {
     launch_dependent(*call.exec, "top_k_rows", top_k_rows<G>, grid, dim3(kGroupBlock), 0, matrix_of(logits),
-                     labels_of(call.in[1], {}), call.attr<TopKAttrs>().k, right);
+                     labels_of(call.in[1], {}), call.attr<TopKAttrs>().k,
+                     numbers_of(call, true, Divisor{1, nullptr}));
   });
-  launch_dependent(*call.exec, "sum_rows", sum_rows, dim3(1), dim3(kGroupBlock), 0, right, logits.rows(),
-                   Divisor{1, nullptr}, call.out[0].as<float>());
 }
 
 constexpr Impl kHard[] = {{"rows", all_float32, run_hard, losses_bytes}};

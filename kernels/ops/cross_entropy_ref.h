@@ -81,16 +81,17 @@ void cross_entropy_ref(const Call& call) {
 
 template <class T>
 void cross_entropy_grad_ref(const Call& call) {
-  const View& logits = call.in[1];
-  const int32_t* labels = call.in[2].as<int32_t>();
-  const Out& dx = call.out[0];
   const auto& attrs = call.attr<CrossEntropyAttrs>();
+  const size_t first = attrs.unit ? 0 : 1;
+  const View& logits = call.in[first];
+  const int32_t* labels = call.in[first + 1].as<int32_t>();
+  const Out& dx = call.out[0];
   const int64_t classes = logits.last();
-  const double divisor = loss_divisor(attrs, call.in[2]), e = attrs.label_smoothing;
-  const T* dloss = call.in[0].as<T>();
+  const double divisor = loss_divisor(attrs, call.in[first + 1]), e = attrs.label_smoothing;
+  const T* dloss = attrs.unit ? nullptr : call.in[0].as<T>();
   logit_rows(call, logits, [&](int64_t r) {
     const LogSoftmaxRow<T> log_p(logits, r);
-    double scale = dloss[attrs.reduction == Reduction::kNone ? r : 0] / divisor;
+    double scale = (dloss ? dloss[attrs.reduction == Reduction::kNone ? r : 0] : 1.0) / divisor;
     if (!ignored(attrs, labels[r]) && (labels[r] < 0 || labels[r] >= classes)) scale = NAN;
     for (int64_t k = 0; k < classes; ++k) {
       const double target = (k == labels[r] ? 1 - e : 0) + e / static_cast<double>(classes);

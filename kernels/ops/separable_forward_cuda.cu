@@ -39,6 +39,7 @@ __device__ __forceinline__ void separable_tile(S shared, const SeparableForwardU
 
 template <bool kTf32>
 __global__ void __launch_bounds__(kSeparableThreads, 6) separable_tiles(const SeparableForwardUnits units) {
+  cuda::wait_for_earlier();
   MIXOP_DYNAMIC_SHARED(float, shared);
   const int index = static_cast<int>(blockIdx.x) % units.count, block = static_cast<int>(blockIdx.x) / units.count;
   const SeparableForwardUnit& u = units.unit[index];
@@ -58,6 +59,7 @@ constexpr int kPlainPixels = 16;  ///< of a warp, one part of the statistics
 /// A warp owns kPlainPixels pixels and 32 columns: a lane computes y of one channel, all channels of y pass by all
 /// lanes.
 __global__ void __launch_bounds__(kPlainThreads) separable_plain(const SeparableForwardUnits units) {
+  cuda::wait_for_earlier();
   const int index = static_cast<int>(blockIdx.x) % units.count, block = static_cast<int>(blockIdx.x) / units.count;
   const SeparableForwardUnit& u = units.unit[index];
   if (block >= u.blocks || (units.active && !units.active[u.number])) return;
@@ -225,8 +227,8 @@ class SeparableLaunches {
   void start() {
     const size_t bytes = static_cast<size_t>(floats_) * sizeof(float);
     if (bytes > cuda::kSharedBytes) cuda::opt_in_to_shared(kernel_);
-    cuda::launch(exec_, name_, kernel_, dim3(static_cast<unsigned>(blocks_ * units_.count)),
-                 dim3(static_cast<unsigned>(threads_)), bytes, units_);
+    cuda::launch_dependent(exec_, name_, kernel_, dim3(static_cast<unsigned>(blocks_ * units_.count)),
+                           dim3(static_cast<unsigned>(threads_)), bytes, units_);
     units_.count = tickets_ = blocks_ = floats_ = 0;
   }
 

@@ -146,6 +146,7 @@ __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData&
 
 template <bool kTf32>
 __global__ void __launch_bounds__(kDataThreads, 3) separable_grad_data_tiles(const SeparableGradData data) {
+  cuda::wait_for_earlier();
   MIXOP_DYNAMIC_SHARED(float, shared);
   const SeparableGradGroup& group = data.group[entry_of_block(data.group, data.groups)];
   with_data_shape(data.unit[data.first[group.first_part]],
@@ -182,9 +183,10 @@ void separable_grad_data(const Exec& exec, SeparableGradData& data) {
   }
   static_assert(DataTile<LargeShape, 5, 2>::kFloats + kStripFloats + 4 * kMostGradDepth < 12288 - 4);  // 48 KB
   const auto floats = static_cast<size_t>(data.strips_at + kStripFloats + 4 * k);
-  cuda::launch(exec, "separable_grad_data_tiles",
-               exec.tf32 ? separable_grad_data_tiles<true> : separable_grad_data_tiles<false>,
-               dim3(static_cast<unsigned>(data.blocks)), dim3(kDataThreads), sizeof(float) * floats, data);
+  cuda::launch_dependent(exec, "separable_grad_data_tiles",
+                         exec.tf32 ? separable_grad_data_tiles<true> : separable_grad_data_tiles<false>,
+                         dim3(static_cast<unsigned>(data.blocks)), dim3(kDataThreads), sizeof(float) * floats,
+                         data);
 }
 
 }  // namespace mixop::kernels

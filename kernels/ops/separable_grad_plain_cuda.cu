@@ -30,6 +30,7 @@ __device__ __forceinline__ float shown(const SeparableGradArgs& u, int64_t image
 
 /// dY = dz w_pw^T and y = depthwise(t(x)): a thread owns elements.
 __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch to) {
+  cuda::wait_for_earlier();
   const int64_t elements = u.out_rows() * u.channels, step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < elements; e += step) {
     const int c = static_cast<int>(e % u.channels);
@@ -51,6 +52,7 @@ __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch
 
 /// dx = or += depthwise^T(dY), not masked yet: a thread owns elements.
 __global__ void separable_grad_plain_dx(const SeparableGradArgs u, const Scratch s, bool add) {
+  cuda::wait_for_earlier();
   const int64_t elements = u.rows() * u.channels, step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < elements; e += step) {
     const int c = static_cast<int>(e % u.channels);
@@ -71,6 +73,7 @@ __global__ void separable_grad_plain_dx(const SeparableGradArgs u, const Scratch
 /// Masks and writes dx of a group and takes its sums: a block owns a channel.
 __global__ void __launch_bounds__(kThreads)
     separable_grad_plain_finish(const SeparableGradArgs u, const Scratch s) {
+  cuda::wait_for_earlier();
   const int c = static_cast<int>(blockIdx.x);
   double s1 = 0, s2 = 0;
   for (int64_t p = threadIdx.x; p < u.rows(); p += kThreads) {
@@ -93,6 +96,7 @@ __global__ void __launch_bounds__(kThreads)
 /// dw_dw and then dw_pw: a block owns an element.
 __global__ void __launch_bounds__(kThreads)
     separable_grad_plain_weights(const SeparableGradArgs u, const Scratch s) {
+  cuda::wait_for_earlier();
   const int64_t taps = int64_t{u.taps()} * u.channels, e = blockIdx.x;
   double sum = 0;
   if (e < taps) {
@@ -143,17 +147,18 @@ void separable_grad_plain(const Call& call, const std::vector<SeparableGradPlain
     if (!dx && !dw) continue;
     const SeparableGradArgs u = separable_grad_args(call, i);
     const Scratch s{scratch, dw ? scratch + n.dy : nullptr, scratch + 2 * n.dy};
-    cuda::launch(exec, "separable_grad_plain_dy", separable_grad_plain_dy,
-                 cuda::grid_for(u.out_rows() * u.channels, kThreads), dim3(kThreads), 0, u, s);
+    cuda::launch_dependent(exec, "separable_grad_plain_dy", separable_grad_plain_dy,
+                           cuda::grid_for(u.out_rows() * u.channels, kThreads), dim3(kThreads), 0, u, s);
     if (dx)
-      cuda::launch(exec, "separable_grad_plain_dx", separable_grad_plain_dx,
-                   cuda::grid_for(u.rows() * u.channels, kThreads), dim3(kThreads), 0, u, s, a.units[i].same_input);
+      cuda::launch_dependent(exec, "separable_grad_plain_dx", separable_grad_plain_dx,
+                             cuda::grid_for(u.rows() * u.channels, kThreads), dim3(kThreads), 0, u, s,
+                             a.units[i].same_input);
     if (dw)
-      cuda::launch(exec, "separable_grad_plain_weights", separable_grad_plain_weights,
-                   dim3(static_cast<unsigned>(u.channels * (u.taps() + u.k))), dim3(kThreads), 0, u, s);
+      cuda::launch_dependent(exec, "separable_grad_plain_weights", separable_grad_plain_weights,
+                             dim3(static_cast<unsigned>(u.channels * (u.taps() + u.k))), dim3(kThreads), 0, u, s);
     if (dx && (i + 1 == a.units.size() || !a.units[i + 1].same_input))
-      cuda::launch(exec, "separable_grad_plain_finish", separable_grad_plain_finish,
-                   dim3(static_cast<unsigned>(u.channels)), dim3(kThreads), 0, u, s);
+      cuda::launch_dependent(exec, "separable_grad_plain_finish", separable_grad_plain_finish,
+                             dim3(static_cast<unsigned>(u.channels)), dim3(kThreads), 0, u, s);
   }
 }
 

@@ -73,6 +73,7 @@ __device__ __forceinline__ void weights_of_unit(S shared, const SeparableGradArg
 
 template <bool kTf32>
 __global__ void __launch_bounds__(kThreads, 3) separable_grad_weight_tiles(const SeparableGradWeights weights) {
+  cuda::wait_for_earlier();
   MIXOP_DYNAMIC_SHARED(float, shared);
   using Products = std::conditional_t<kTf32, MmaProducts, FmaProducts>;
   const int i = entry_of_block(weights.work, weights.units);
@@ -93,10 +94,10 @@ int separable_grad_weight_floats(const SeparableGradArgs& u) {
 void separable_grad_weights(const Exec& exec, const SeparableGradWeights& weights) {
   int floats = 0;
   for (int i = 0; i < weights.units; ++i) floats = std::max(floats, separable_grad_weight_floats(weights.unit[i]));
-  cuda::launch(exec, "separable_grad_weight_tiles",
-               exec.tf32 ? separable_grad_weight_tiles<true> : separable_grad_weight_tiles<false>,
-               dim3(static_cast<unsigned>(weights.blocks)), dim3(kThreads),
-               sizeof(float) * static_cast<size_t>(floats), weights);
+  cuda::launch_dependent(exec, "separable_grad_weight_tiles",
+                         exec.tf32 ? separable_grad_weight_tiles<true> : separable_grad_weight_tiles<false>,
+                         dim3(static_cast<unsigned>(weights.blocks)), dim3(kThreads),
+                         sizeof(float) * static_cast<size_t>(floats), weights);
 }
 
 }  // namespace mixop::kernels

@@ -46,6 +46,15 @@ inline std::vector<Case> cross_entropy_cases() {
                        return Values{autograd::cross_entropy(g, in[0], in[1], 0.2, reduction, 2)};
                      }});
   }
+  // The gradient of the loss itself, where 1 arrives.
+  for (const std::optional<int>& ignored : {std::optional<int>(), std::optional<int>(2)})
+    cases.push_back(
+        {kernels::text("gradient of cross_entropy", ignored ? " ignoring a label" : ""),
+         {{.name = "logits", .shape = {30, 4}, .differentiate = false}, {"labels", {30}, Fill::kLabels, false, 4}},
+         [ignored](Graph& g, const Values& in) {
+           return autograd::gradients(g, autograd::cross_entropy(g, in[0], in[1], 0.1, Reduction::kMean, ignored),
+                                      {in[0]});
+         }});
   return cases;
 }
 
