@@ -10,7 +10,10 @@ from .process import ROOT, Problem
 
 SEARCH_STEPS = 50 * 391  # 50 epochs over 25,000 images, batch 64
 ENOUGH_STEPS = 500       # a search is extrapolated from no fewer
-CONFIGURATIONS = [(False, True), (True, True), (False, False), (True, False)]  # (TF32, CUDA graph)
+WAYS = {"graph": [], "graph, stored as bf16": ["--bf16"], "no graph": ["--no-graph"],
+        "graph, no dependent launches": []}  # of running a step, with the flags
+CONFIGURATIONS = [(False, "graph"), (True, "graph"), (True, "graph, stored as bf16"), (False, "no graph"),
+                  (True, "no graph"), (True, "graph, no dependent launches")]  # (TF32, way)
 
 
 def build(suite):
@@ -135,45 +138,47 @@ def ops(suite, choice="^(darts|cudnn|cublas)/"):
     return data
 
 
-def step_label(tf32, graph):
-    return f"{'TF32' if tf32 else 'float32'}, {'graph' if graph else 'no graph'}"
+def step_label(tf32, way):
+    return f"{'TF32' if tf32 else 'float32'}, {way}"
 
 
-def measure_step(suite, tf32, graph, steps):
+def measure_step(suite, tf32, way, steps):
     """One run of step_bench; returns its JSON, and the seconds it took beside the steps.
 
-    Read are step_s (seconds of each step, synchronised), tf32, graph, peak_bytes (device memory of the process at its
-    highest) and launches_per_step (kernels of both halves, however they are started).
+    Read are step_s (seconds of each step, synchronised), tf32, bf16, graph, peak_bytes (device memory of the process at
+    its highest) and launches_per_step (kernels of both halves, however they are started).
     """
     out = suite.logs / "step.json"
     out.unlink(missing_ok=True)
-    flags = ["--tf32"] * tf32 + ["--no-graph"] * (not graph)
+    before = ["env", "MIXOP_DEPENDENT_LAUNCH=0"] if "no dependent" in way else []
+    flags = ["--tf32"] * tf32 + WAYS[way]
     device = ["--device", suite.device] if suite.device != "cpu" else []
-    result = suite.run(suite.program("bench/step_bench"), *device, *flags, *suite.size, "--steps", steps,
+    result = suite.run(*before, suite.program("bench/step_bench"), *device, *flags, *suite.size, "--steps", steps,
                        "--json", out).check()
     record = json.loads(out.read_text())
-    if suite.device != "cpu" and (record.get("tf32"), record.get("graph")) != (tf32, graph):
-        raise Problem(f"step_bench reports another configuration than was asked: {step_label(tf32, graph)}")
+    reported = [record.get(key) for key in ("tf32", "bf16", "graph")]
+    if suite.device != "cpu" and reported != [tf32, "--bf16" in flags, "--no-graph" not in flags]:
+        raise Problem(f"step_bench reports another configuration than was asked: {step_label(tf32, way)}")
     return record, max(1.0, result.seconds - sum(record["step_s"]))
 
 
 def step(suite):
     rows, bad = [], []
-    for i, (tf32, graph) in enumerate(CONFIGURATIONS):
-        row = {"tf32": tf32, "graph": graph}
+    for i, (tf32, way) in enumerate(CONFIGURATIONS):
+        row = {"tf32": tf32, "way": way}
         try:
             if i == 0 or not rows[0].get("step_s"):  # a short run tells how many steps the time allows
-                pilot, around = measure_step(suite, tf32, graph, min(20, suite.steps))
-            each = max(1e-4, statistics.median(pilot["step_s"])) * (1 if graph else 2)
+                pilot, around = measure_step(suite, tf32, way, min(20, suite.steps))
+            each = max(1e-4, statistics.median(pilot["step_s"])) * (2 if way == "no graph" else 1)
             share = suite.left() / (len(CONFIGURATIONS) - i) * 0.9 - around
             steps = max(20, min(suite.steps, int(share / each)))
-            record, around = measure_step(suite, tf32, graph, steps)
+            record, around = measure_step(suite, tf32, way, steps)
             row.update(record)
             if len(record["step_s"]) >= ENOUGH_STEPS:
                 row["search_50_epochs_s"] = SEARCH_STEPS * statistics.fmean(record["step_s"])
         except (Problem, OSError, KeyError, ValueError) as problem:
             row["reason"] = f"{type(problem).__name__}: {problem}" if not isinstance(problem, Problem) else str(problem)
-            bad.append(f"{step_label(tf32, graph)}: {row['reason']}")
+            bad.append(f"{step_label(tf32, way)}: {row['reason']}")
         rows.append(row)
     if bad:
         raise Problem("; ".join(bad), data={"rows": rows})

@@ -5,7 +5,7 @@ from .ours import CONFIGURATIONS, ENOUGH_STEPS, step_label
 from .peers import VARIANTS
 
 MISSING = "not measured"
-KEYS = {"step": "graph", "peers": "variant", "beside": "what"}  # of a row of a part, beside "tf32"
+KEYS = {"step": "way", "peers": "variant", "beside": "what"}  # of a row of a part, beside "tf32"
 # Of a first-order search step: what, key, largest value, how it is shown.
 PROMISES = [("step in float32 of at most 80 ms", False, "median_ms", 80, "{:.2f} ms"),
             ("step in TF32 of at most 7 ms", True, "median_ms", 7, "{:.2f} ms"),
@@ -58,16 +58,16 @@ def spread(seconds):
 
 def step_rows(report):
     """Rows of the step table: every configuration and variant that the suite knows, measured or not."""
-    ours = {(r["tf32"], r["graph"]): r for r in report["parts"].get("step", {}).get("rows", [])}
+    ours = {(r["tf32"], r["way"]): r for r in report["parts"].get("step", {}).get("rows", [])}
     part = report["parts"].get("peers", {})
     peers = {r["variant"]: r for r in part.get("rows", [])}
     for variant, _ in VARIANTS:
         peers.setdefault(variant, {"variant": variant, "tf32": "tf32" in variant.split("+")})
-    for tf32, graph in CONFIGURATIONS:
-        row = ours.get((tf32, graph), {})
-        yield "mixop", step_label(tf32, graph), row, row.get("step_s"), None, ""
+    for tf32, way in CONFIGURATIONS:
+        row = ours.get((tf32, way), {})
+        yield "mixop", step_label(tf32, way), row, row.get("step_s"), None, ""
     for variant, row in peers.items():
-        own = ours.get((row["tf32"], True), {}).get("step_s")
+        own = ours.get((row["tf32"], "graph"), {}).get("step_s")
         loss = [f"{row['losses'][i]:.4f}" for i in (0, 9) if len(row.get("losses", [])) > i]
         yield f"PyTorch {row.get('version', '')}".strip(), variant, row, row.get("seconds"), own, " / ".join(loss)
 
@@ -91,16 +91,16 @@ def step_table(report):
 def search_lines(report):
     """What a search would cost, and whether what is promised is kept."""
     lines = []
-    rows = {(r["tf32"], r["graph"]): r for r in report["parts"].get("step", {}).get("rows", [])}
+    rows = {(r["tf32"], r["way"]): r for r in report["parts"].get("step", {}).get("rows", [])}
     for tf32 in (False, True):
-        row = rows.get((tf32, True), {})
-        cost, label = row.get("search_50_epochs_s"), step_label(tf32, True)
+        row = rows.get((tf32, "graph"), {})
+        cost, label = row.get("search_50_epochs_s"), step_label(tf32, "graph")
         lines.append(f"50-epoch search, steps alone ({label}): " + (
             f"{cost / 60:.1f} min, from the mean of {len(row['step_s'])} steps" if cost else
             f"{MISSING} (needs {ENOUGH_STEPS} steps)"))
     on_h200 = "H200" in report["machine"]["gpu"]["name"]
     for what, tf32, key, most, form in PROMISES:
-        row = rows.get((tf32, True), {})
+        row = rows.get((tf32, "graph"), {})
         value = row.get(key)
         if key == "median_ms":
             value = 1e3 * statistics.median(row["step_s"]) if row.get("step_s") and on_h200 else None

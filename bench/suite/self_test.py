@@ -42,8 +42,8 @@ OPS = {"context": {"ceiling GFLOP/s": "1000.0", "ceiling GB/s": "100.0"}, "bench
     {"name": "cudnn/pool/8x8x64/manual_time", "run_type": "iteration", "real_time": 6.0, "time_unit": "us"}]}
 
 
-def step_row(tf32, graph, seconds, steps):
-    return {"tf32": tf32, "graph": graph, "step_s": [seconds] * steps, "median_s": seconds, "peak_bytes": 2e9,
+def step_row(tf32, seconds, steps):
+    return {"tf32": tf32, "way": "graph", "step_s": [seconds] * steps, "median_s": seconds, "peak_bytes": 2e9,
             "launches_per_step": 1234}
 
 
@@ -149,19 +149,20 @@ class SelfTest(unittest.TestCase):
     def test_steps(self):
         self.suite.end, self.suite.logs = time.monotonic() + 100, pathlib.Path(self.folder.name)
         self.fake("bench/step_bench", """
-tf32=false graph=true
+tf32=false graph=true bf16=false
 while [ $# -gt 0 ]; do
-  case $1 in --tf32) tf32=true ;; --no-graph) graph=false ;; --steps) steps=$2 ;; --json) out=$2 ;; esac; shift
+  case $1 in --tf32) tf32=true ;; --bf16) bf16=true ;; --no-graph) graph=false ;; --steps) steps=$2 ;; --json) out=$2 ;; esac; shift
 done
 [ $tf32$graph = truefalse ] && { echo 'no such kernels'; exit 1; }
-python3 -c "import json; json.dump(dict(tf32='$tf32' == 'true', graph='$graph' == 'true',
-  step_s=[0.001] * $steps, median_s=0.001), open('$out', 'w'))"
+python3 -c "import json; json.dump(dict(tf32='$tf32' == 'true', graph='$graph' == 'true', bf16='$bf16' == 'true',
+  step_s=[0.001 * (1 + ('$MIXOP_DEPENDENT_LAUNCH' == '0'))] * $steps, median_s=0.001), open('$out', 'w'))"
 """)
         with self.assertRaises(Problem) as caught:
             ours.step(self.suite)
         self.assertIn("TF32, no graph: step_bench ended with 1: no such kernels", str(caught.exception))
         rows = caught.exception.data["rows"]
-        self.assertEqual([len(row.get("step_s", [])) for row in rows], [600, 600, 600, 0])
+        self.assertEqual([len(row.get("step_s", [])) for row in rows], [600, 600, 600, 600, 0, 600])
+        self.assertEqual([rows[i]["step_s"][0] for i in (2, 5)], [0.001, 0.002])
         self.assertAlmostEqual(rows[0]["search_50_epochs_s"], 19.55)
 
     def test_ops(self):
@@ -191,8 +192,8 @@ done
 
     def test_nothing_measured_shows_no_number(self):
         text = report.markdown(canned({}))
-        for tf32, graph in ours.CONFIGURATIONS:
-            self.assertEqual(cells(text, "mixop", ours.step_label(tf32, graph))[2], report.MISSING)
+        for tf32, way in ours.CONFIGURATIONS:
+            self.assertEqual(cells(text, "mixop", ours.step_label(tf32, way))[2], report.MISSING)
         for variant, _ in peers.VARIANTS:
             row = cells(text, "PyTorch", variant)
             self.assertEqual((row[2], row[7]), (report.MISSING, report.MISSING))
@@ -202,7 +203,7 @@ done
             self.assertRegex(text, f"{what}.*: {report.MISSING}")
 
     def test_ratios(self):
-        full = {"step": {"rows": [step_row(False, True, 0.010, 600)]},
+        full = {"step": {"rows": [step_row(False, 0.010, 600)]},
                 "peers": {"rows": [peer_row("nchw", 0.250), peer_row("nchw+tf32", 0.200),
                                    {"variant": "channels_last", "tf32": False, "reason": "was stopped after 60 s"}]}}
         text = report.markdown(canned(full))
@@ -238,9 +239,9 @@ echo '{"median_s": 0.01, "ratio": 20.0, "peers": [{"variant": "'$variant'", "sec
         self.assertIn("DARTS_V2, C=36, 20 cells, batch 96, float32: step_bench ended with 1: out of memory", text)
 
     def test_joining(self):
-        a = canned({"step": {"rows": [step_row(False, True, 0.01, 20), {"tf32": True, "graph": True, "reason": "x"}],
+        a = canned({"step": {"rows": [step_row(False, 0.01, 20), {"tf32": True, "way": "graph", "reason": "x"}],
                              "status": "failed"}, "tests": {"passed": 1, "failed": 0, "skipped": 0}})
-        b = canned({"step": {"rows": [step_row(True, True, 0.02, 20), {"tf32": False, "graph": True, "reason": "y"}],
+        b = canned({"step": {"rows": [step_row(True, 0.02, 20), {"tf32": False, "way": "graph", "reason": "y"}],
                              "status": "failed"}, "tests": {"status": "failed", "reason": "z"},
                     "peers": {"rows": [peer_row("nchw", 0.1)]}})
         both = report.join([a, b])
