@@ -16,6 +16,7 @@
 #include "kernels/ops/separable_call.h"
 #include "kernels/ops/separable_forward_pointwise.h"
 #include "kernels/ops/separable_impls.h"
+#include "kernels/ops/separable_prefetch.h"
 #include "kernels/ops/separable_tile.h"
 
 namespace mixop::kernels {
@@ -193,6 +194,7 @@ class SeparableForward {
   void run_part(const Group& g, int64_t part, float* scratch) const {
     float* const sums = scratch + sums_at_;
     int64_t before = 0, pixels = 0;  // in the partials and in the sums
+    Prefetch prefetch;
     g.tile.start(scratch);
     const auto [begin, end] = part_of(g.items(), g.parts, part);
     for (int64_t item = begin; item < end; ++item) {
@@ -204,12 +206,15 @@ class SeparableForward {
         const int64_t lines = std::min(g.lines, band.end - i), rows = g.tile.rows(i - band.begin + lines);
         g.tile.load(x, g.x->ld, g.t, band.begin, {loaded, rows}, scratch, rows_);
         loaded = rows;
+        prefetch.start(lines * static_cast<int64_t>(g.last - g.first));
+        prefetch.add(*g.x, (image * g.x->shape[1] + g.tile.image_row(band.begin, rows)) * g.x->shape[2],
+                     (g.tile.rows(i - band.begin + 2 * lines) - rows) * g.x->shape[2]);
         for (size_t u = g.first; u < g.last; ++u) {
           const ColumnSums s = sums_of(units_[u], sums, before + pixels == 0);
           if (!pixels) start_sums(units_[u], s, part, before);
           const int64_t pixel = (image * g.height + i) * g.width;
-          if (units_[u].w_dw) run_lines(g, units_[u], i - band.begin, lines, pixel, s, scratch);
-          else run_pixels(g, units_[u], i - band.begin, lines, pixel, s, scratch);
+          if (units_[u].w_dw) run_lines(g, units_[u], i - band.begin, lines, pixel, s, scratch, prefetch);
+          else run_pixels(g, units_[u], i - band.begin, lines, pixel, s, scratch, prefetch);
         }
         pixels += lines * g.width;
         if (pixels < kSumPixels && !(item + 1 == end && i + lines == band.end)) continue;
@@ -234,7 +239,7 @@ class SeparableForward {
 
   /// Output rows of one unit from row i of a band on; pixel is that of the first.
   void run_lines(const Group& g, const UnitPlan& u, int64_t i, int64_t lines, int64_t pixel, const ColumnSums& sums,
-                 float* scratch) const {
+                 float* scratch, Prefetch& prefetch) const {
     const Window& w = u.window;
     const ChannelLayout& c = g.layout;
     float* const y = scratch + line_at_;
@@ -254,6 +259,7 @@ class SeparableForward {
                        y_tail,
                        c.lanes};
     for (int64_t l = 0; l < lines; ++l) {
+      prefetch.run();
       g.tile.rows_of(w, i + l, scratch, row);
       if (c.blocks) stencil_(vectors);
       if (c.tail) stencil_(tail);
@@ -271,10 +277,11 @@ class SeparableForward {
 
   /// The same without a depthwise half: y is in the tile.
   void run_pixels(const Group& g, const UnitPlan& u, int64_t i, int64_t lines, int64_t pixel, ColumnSums sums,
-                  const float* tile) const {
+                  const float* tile, Prefetch& prefetch) const {
     const ChannelLayout& c = g.layout;
     for (int64_t l = 0; l < lines; ++l, pixel += g.width) {
       const float* row;
+      prefetch.run();
       g.tile.rows_of(u.window, i + l, tile, &row);
       pointwise_.run(
           {g.width,

@@ -4,7 +4,7 @@
 #include "kernels/core/stencil.h"
 #include "kernels/core/stream.h"
 #include "kernels/ops/separable_grad_plan.h"
-#include "kernels/ops/separable_grad_prefetch.h"
+#include "kernels/ops/separable_prefetch.h"
 #include "kernels/ops/separable_grad_rows.h"
 
 namespace mixop::kernels {

@@ -65,6 +65,8 @@ class GroupTile {
   int64_t floats() const { return capacity_ * row_floats(); }
   /// Rows that consecutive output rows read.
   int64_t rows(int64_t lines) const { return (lines - 1) * reach_.stride + reach_.before + reach_.after + 1; }
+  /// Row of the image that is row i of the band from output row `first` on.
+  int64_t image_row(int64_t first, int64_t i) const { return first * reach_.stride - reach_.before + i; }
 
   /// Zeroes the columns beside the image, which no row touches.
   void start(float* ring) const {
@@ -82,7 +84,7 @@ class GroupTile {
             const RowFunctions& functions) const {
     const int64_t stride = reach_.stride, pixel = layout_.pixel(), channels = layout_.vector_channels();
     for (int64_t i = rows.begin; i < rows.end; ++i) {
-      const int64_t y = first * stride - reach_.before + i;
+      const int64_t y = image_row(first, i);
       float* to = ring + i % capacity_ * row_floats();
       for (int64_t q = 0; q < stride; ++q, to += sub_) {
         if (!reach_.reads(y, q - reach_.before)) continue;
