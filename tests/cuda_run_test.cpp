@@ -56,17 +56,37 @@ TEST_F(CudaRun, TrainingHasTheSameBitsHoweverItRuns) {
   expect_equal(once, result("fed", shorter + Arguments{"--no-data-on-device"}));
 }
 
+/// The losses that both runs logged, as pairs.
+std::vector<std::pair<double, double>> losses(const std::string& a, const std::string& b) {
+  std::istringstream first(a), second(b);
+  std::vector<std::pair<double, double>> pairs;
+  for (std::string x, y; std::getline(first, x) && std::getline(second, y);)
+    pairs.emplace_back(Json::parse(x).at("loss"), Json::parse(y).at("loss"));
+  return pairs;
+}
+
 TEST_F(CudaRun, FirstStepsAgreeWithTheCpu) {
   const Arguments steps = {"--max-steps", "5"};
   result("cuda", kShort + steps);
   result("cpu", kShort + Arguments{"--device", "cpu"} + steps);
-  std::istringstream a(read(dir_ / "cuda" / "metrics.jsonl")), b(read(dir_ / "cpu" / "metrics.jsonl"));
-  int lines = 0;
-  for (std::string x, y; std::getline(a, x) && std::getline(b, y); ++lines) {
-    const double got = Json::parse(x).at("loss"), want = Json::parse(y).at("loss");
-    EXPECT_LT(std::abs(got - want), 1e-4 * want) << x << "\n" << y;
+  const auto pairs = losses(read(dir_ / "cuda" / "metrics.jsonl"), read(dir_ / "cpu" / "metrics.jsonl"));
+  for (const auto& [got, want] : pairs) EXPECT_LT(std::abs(got - want), 1e-4 * want);
+  EXPECT_GE(pairs.size(), 10u);  // two phases a step
+}
+
+TEST_F(CudaRun, ActivationsStoredAsBfloat16) {
+  const Arguments steps = kShort + Arguments{"--max-steps", "5"}, stored = steps + Arguments{"--storage", "bf16"};
+  const Result once = result("graph", stored);
+  expect_equal(once, result("nodes", stored + Arguments{"--no-graph"}));
+  result("float32", steps);
+  const auto pairs = losses(read(dir_ / "graph" / "metrics.jsonl"), read(dir_ / "float32" / "metrics.jsonl"));
+  ASSERT_GE(pairs.size(), 10u);
+  bool equal = true;
+  for (size_t i = 0; i < 10; ++i) {
+    EXPECT_LT(std::abs(pairs[i].first - pairs[i].second), 0.02 * pairs[i].second) << i;
+    equal = equal && pairs[i].first == pairs[i].second;
   }
-  EXPECT_GE(lines, 10);  // two phases a step
+  EXPECT_FALSE(equal);
 }
 
 TEST_F(CudaRun, KilledAndResumedHasTheSameBits) {
