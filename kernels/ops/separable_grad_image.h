@@ -4,8 +4,8 @@
 #include "kernels/core/stencil.h"
 #include "kernels/core/stream.h"
 #include "kernels/ops/separable_grad_plan.h"
-#include "kernels/ops/separable_prefetch.h"
 #include "kernels/ops/separable_grad_rows.h"
+#include "kernels/ops/separable_prefetch.h"
 
 namespace mixop::kernels {
 
