@@ -1,6 +1,8 @@
 #include "nas/network.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "autograd/ops/binary.h"
 #include "autograd/ops/concat.h"
@@ -85,12 +87,13 @@ class NetworkBuilder {
       const Graph::Scope pre(g_, "pre1");
       states.push_back(layers_.relu_conv_bn(s1, channels));
     }
+    Pooled pooled;
     for (int n = 0; n < genotype.nodes(); ++n) {
       std::vector<Value> incoming;
       for (int e = 2 * n; e < 2 * n + 2; ++e) {
         const Edge& edge = genotype.edges[e];
         const int stride = reduction && edge.input < 2 ? 2 : 1;
-        if (const Value y = path(edge, e, states[edge.input], stride)) incoming.push_back(y);
+        if (const Value y = path(edge, e, states[edge.input], stride, pooled)) incoming.push_back(y);
       }
       MIXOP_CHECK(!incoming.empty(), "network: node ", n, " has only 'none' operations");
       states.push_back(incoming.size() == 1 ? incoming[0] : autograd::sum(g_, incoming));
@@ -100,10 +103,20 @@ class NetworkBuilder {
     return autograd::concat(g_, parts, 3);
   }
 
+  /// Poolings of a cell's states: several edges may ask for one, which has no weights.
+  using Pooled = std::map<std::tuple<Value, CellOp, int>, Value>;
+
+  Value operation(CellOp op, Value x, int stride, Pooled& pooled) {
+    if (op != CellOp::max_pool_3x3 && op != CellOp::avg_pool_3x3) return layers_.operation(op, x, stride, false);
+    Value& y = pooled[{x, op, stride}];
+    if (!y) y = layers_.operation(op, x, stride, false);
+    return y;
+  }
+
   /// One operation with its drop-path mask; identities are never dropped.
-  Value path(const Edge& edge, int index, Value x, int stride) {
+  Value path(const Edge& edge, int index, Value x, int stride, Pooled& pooled) {
     const Graph::Scope scope(g_, "edge." + std::to_string(index));
-    const Value y = layers_.operation(edge.op, x, stride, false);
+    const Value y = operation(edge.op, x, stride, pooled);
     if (!y || !o_.drop_path || !training_ || (edge.op == CellOp::skip_connect && stride == 1)) return y;
     const Value counter = g_.tensor(stores_.state, "counter", {1});
     const Value keep = g_.tensor(stores_.state, "drop_path.keep", {1}, Init::constant(1));

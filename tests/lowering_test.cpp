@@ -134,22 +134,37 @@ TEST(Lowering, SameOutputsAndGradientsInFloat64) {
   }
 }
 
+nas::NetworkOptions derived(const nas::Genotype& genotype, bool drop_path) {
+  return {.genotype = genotype, .channels = 4, .cells = 4, .height = 8, .width = 8, .drop_path = drop_path};
+}
+
 TEST(Lowering, DerivedNetworksAreTheSameFused) {
-  for (const char* genotype : {"DARTS_V1", "PDARTS", "PC_DARTS"}) {
-    const Build build = [&](Graph& g, Value images, nas::Stores& stores) {
-      const nas::NetworkOptions o{.genotype = *nas::find_published(genotype),
-                                  .channels = 4,
-                                  .cells = 4,
-                                  .height = 8,
-                                  .width = 8,
-                                  .drop_path = true};
-      return nas::build_network(g, images, stores, o, true);
-    };
-    const auto want = forward_and_backward(build, false);
-    auto got = forward_and_backward(build, true);
-    ASSERT_EQ(want.size(), got.size());
-    for (const auto& [name, v] : want) EXPECT_LT(deviation(v, got[name]), 1e-10) << genotype << " " << name;
-  }
+  std::vector<nas::Genotype> genotypes;
+  for (const char* name : {"DARTS_V1", "DARTS_V2", "PDARTS", "PC_DARTS"})
+    genotypes.push_back(*nas::find_published(name));
+  genotypes.push_back(genotypes[1]);  // with a node that asks for one pooling twice
+  genotypes.back().reduce.edges[1] = genotypes.back().reduce.edges[0];
+  for (const nas::Genotype& genotype : genotypes)
+    for (const bool drop_path : {true, false}) {
+      const Build build = [&](Graph& g, Value images, nas::Stores& stores) {
+        return nas::build_network(g, images, stores, derived(genotype, drop_path), true);
+      };
+      const auto want = forward_and_backward(build, false);
+      auto got = forward_and_backward(build, true);
+      ASSERT_EQ(want.size(), got.size());
+      for (const auto& [name, v] : want)
+        EXPECT_LT(deviation(v, got[name]), 1e-10) << format_genotype(genotype) << " " << name;
+    }
+}
+
+TEST(Lowering, DerivedNetworksPoolAStateOnce) {
+  Graph g;
+  nas::Stores stores(kernels::DType::kF32, 0);
+  nas::build_network(g, g.input("images", {1, 8, 8, 3}), stores, derived(*nas::find_published("DARTS_V2"), true),
+                     true);
+  int pools = 0;
+  for (int i = 0; i < g.size(); ++i) pools += g.node(i).op && std::string_view(g.node(i).op->name) == "max_pool";
+  EXPECT_EQ(pools, 4);  // two reduction cells, of each the poolings of two states, which five edges ask for
 }
 
 TEST(Lowering, RunningStatisticsOfSharedPoolsAgreeAndMove) {
