@@ -262,10 +262,11 @@ void Together3x3(const PoolPlan& p, const Band& band, const NormGradient* of_max
 
 /// One after the other.
 void Apart(const Call& call, const Band& band, float* constants) {
-  const auto& [group, skips, x, image, rows, scratch] = band;
-  if (!skips.empty())
-    for (int64_t r = rows.begin; r < rows.end; ++r) AddSkips(skips, group.dx, image * group.dx.shape[1] + r);
-  Out dx = skips.empty() ? group.dx : band.added();
+  const auto& group = band.group;
+  if (!band.skips.empty())
+    for (int64_t r = band.rows.begin; r < band.rows.end; ++r)
+      AddSkips(band.skips, group.dx, band.image * group.dx.shape[1] + r);
+  Out dx = band.skips.empty() ? group.dx : band.added();
   for_pools(group, constants, [&](const PoolGradPool& pool, size_t z_at, const float* b) {
     const PoolPlan p = group.plan(pool);
     const NormGradient dz{p,
@@ -274,8 +275,8 @@ void Apart(const Call& call, const Band& band, float* constants) {
                           call.in[z_at + 2].as<float>(),
                           b,
                           b + group.vector()};
-    if (pool.max) MaxGradBand(p, dz, x, dx, image, rows, scratch);
-    else AvgGradBand(p, dz, dx, image, rows, scratch);
+    if (pool.max) MaxGradBand(p, dz, band.x, dx, band.image, band.rows, band.scratch);
+    else AvgGradBand(p, dz, dx, band.image, band.rows, band.scratch);
     dx.write = Write::kAdd;
   });
 }
