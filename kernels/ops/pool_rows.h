@@ -89,7 +89,7 @@ void MaxOfN(const float* const* operands, int n, float* out, int64_t count) {
     io.store(best, out + j);
   });
 }
-void MaxOf(const float* const* src, int n, float* out, int64_t count) {
+inline void MaxOf(const float* const* src, int n, float* out, int64_t count) {
   if (n == 0) std::fill_n(out, count, -kInfinity);
   else if (n == 2) MaxOfN<2>(src, n, out, count);
   else if (n == 3) MaxOfN<3>(src, n, out, count);
