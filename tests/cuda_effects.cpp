@@ -19,6 +19,7 @@
 #include "datasets/loader.h"
 #include "datasets/synthetic.h"
 #include "kernels/core/rng.h"
+#include "tests/support/numbers.h"
 
 namespace mixop::test {
 namespace {
@@ -203,23 +204,14 @@ std::vector<double> moved(const Moving& build, int64_t channels, DType real, con
   const Value x = g.input("x", {3, 5, 4, channels});
   Plan plan(g, build(g, state, x), nullptr, options);
   for (uint64_t step = 0; step < 3; ++step) {
-    const kernels::View to = plan.input("x");
-    for (int64_t i = 0; i < to.shape.elements(); ++i) {
-      const double v = static_cast<float>(2 + kernels::normal(9, step, static_cast<uint64_t>(i)));
-      if (real == DType::kF64) to.as<double>()[i] = v;
-      else to.as<float>()[i] = static_cast<float>(v);
-    }
+    set_numbers(plan.input("x"), [&](int64_t i) { return 2 + kernels::normal(9, step, static_cast<uint64_t>(i)); });
     if (plan.has_input("active")) {
       const kernels::View active = plan.input("active");
       for (int64_t i = 0; i < active.last(); ++i) active.as<int32_t>()[i] = i % 4 != 3;
     }
     plan.run();
   }
-  std::vector<double> values;
-  const kernels::View all = state.flat();
-  for (int64_t i = 0; i < state.elements(); ++i)
-    values.push_back(real == DType::kF64 ? all.as<double>()[i] : double{all.as<float>()[i]});
-  return values;
+  return numbers_of(state.flat());
 }
 
 void expect_moved_as_on_the_cpu(const Moving& build, int64_t channels) {

@@ -87,6 +87,9 @@ TEST_F(CudaRun, ActivationsStoredAsBfloat16) {
     equal = equal && pairs[i].first == pairs[i].second;
   }
   EXPECT_FALSE(equal);
+  const Outcome other = run(steps + Arguments{"--storage", "float32", "--resume", "--out", dir_ / "graph"});
+  EXPECT_EQ(other.status, 1);
+  EXPECT_NE(other.err.find("run.storage"), std::string::npos) << other.err;
 }
 
 TEST_F(CudaRun, KilledAndResumedHasTheSameBits) {
@@ -145,6 +148,13 @@ TEST_F(CudaRun, ADeviceThatWillNotDoIsOneLine) {
     EXPECT_NE(o.err.find(t.message), std::string::npos) << o.err;
     EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
   }
+}
+
+TEST(DeviceOption, OnlyAGpuStoresBfloat16) {
+  const TemporaryDirectory dir;
+  const Outcome o = run({"search", "darts", "--storage", "bf16", "--data", "synthetic", "--out", dir / "run"});
+  EXPECT_EQ(o.status, 2);
+  EXPECT_NE(o.err.find("--storage bf16 needs a GPU"), std::string::npos) << o.err;
 }
 
 TEST(DeviceOption, AWrongNumberOrWordIsOneLine) {

@@ -18,6 +18,7 @@
 #include "kernels/core/rng.h"
 #include "tests/cases/pool.h"
 #include "tests/cases/separable.h"
+#include "tests/support/numbers.h"
 #include "tests/support/runner.h"
 
 namespace mixop::test {
@@ -251,19 +252,10 @@ std::vector<double> moved(DType real, int pairs, bool pool, const CompileOptions
   }
   Plan plan(g, {autograd::batch_norm(g, pool ? autograd::max_pool(g, x, {}) : x, bn)}, nullptr, options);
   for (uint64_t step = 0; step < 3; ++step) {
-    const kernels::View to = plan.input("x");
-    for (int64_t i = 0; i < to.shape.elements(); ++i) {
-      const double v = static_cast<float>(2 + kernels::normal(9, step, static_cast<uint64_t>(i)));
-      if (real == DType::kF64) to.as<double>()[i] = v;
-      else to.as<float>()[i] = static_cast<float>(v);
-    }
+    set_numbers(plan.input("x"), [&](int64_t i) { return 2 + kernels::normal(9, step, static_cast<uint64_t>(i)); });
     plan.run();
   }
-  std::vector<double> values;
-  const kernels::View all = state.flat();
-  for (int64_t i = 0; i < state.elements(); ++i)
-    values.push_back(real == DType::kF64 ? all.as<double>()[i] : double{all.as<float>()[i]});
-  return values;
+  return numbers_of(state.flat());
 }
 
 TEST(RunningStatistics, SeveralPairsFollowOneNorm) {
