@@ -1,0 +1,70 @@
+#include "nas/search/loop.h"
+
+#include <utility>
+
+#include "kernels/core/check.h"
+
+namespace mixop::nas {
+
+SearchLoop::SearchLoop(Strategy& strategy, Evaluator& evaluator, const Budget& budget, Observer observe)
+    : strategy_(strategy), evaluator_(evaluator), budget_(budget), observe_(std::move(observe)) {}
+
+bool SearchLoop::spent() const {
+  if (budget_.evaluations > 0 && evaluations_ >= budget_.evaluations) return true;
+  if (budget_.seconds > 0 && seconds_ >= budget_.seconds) return true;
+  return budget_.accuracy > 0 && best_.candidate.id >= 0 && best_.outcome.accuracy >= budget_.accuracy;
+}
+
+bool SearchLoop::step() {
+  if (over_ || spent()) return false;
+  while (static_cast<int>(under_way_.size()) < evaluator_.slots()) {
+    const auto asked = evaluations_ + static_cast<int64_t>(under_way_.size());
+    if (budget_.evaluations > 0 && asked >= budget_.evaluations) break;
+    std::optional<Candidate> candidate = strategy_.ask();
+    if (!candidate) break;
+    evaluator_.start(*candidate);
+    under_way_.push_back(std::move(*candidate));
+  }
+  if (under_way_.empty()) {
+    MIXOP_CHECK(strategy_.finished(), "the strategy asks for nothing, waits for nothing and is not finished");
+    return false;
+  }
+  Evaluated evaluated{std::move(under_way_.front()), evaluator_.finish()};
+  under_way_.pop_front();
+  if (budget_.strict && budget_.seconds > 0 && seconds_ + evaluated.outcome.cost > budget_.seconds) {
+    over_ = true;
+    return false;
+  }
+  seconds_ += evaluated.outcome.cost;
+  ++evaluations_;
+  failures_ += evaluated.outcome.failed;
+  const auto rank = [](const Evaluated& e) { return std::pair(e.candidate.epochs, e.outcome.accuracy); };
+  if (!evaluated.outcome.failed && (best_.candidate.id < 0 || rank(evaluated) > rank(best_))) best_ = evaluated;
+  strategy_.tell(evaluated.candidate, evaluated.outcome);
+  if (observe_) observe_(evaluated, *this);
+  return true;
+}
+
+Json SearchLoop::save() const {
+  Json state = {{"strategy", strategy_.save()}, {"seconds", seconds_}, {"evaluations", evaluations_},
+                {"failures", failures_},        {"over", over_},       {"under_way", Json::array()}};
+  for (const Candidate& c : under_way_) state["under_way"].push_back(to_json(c));
+  if (best_.candidate.id >= 0) state["best"] = {to_json(best_.candidate), to_json(best_.outcome)};
+  return state;
+}
+
+void SearchLoop::load(const Json& state) {
+  strategy_.load(state.at("strategy"));
+  seconds_ = state.at("seconds");
+  evaluations_ = state.at("evaluations");
+  failures_ = state.at("failures");
+  over_ = state.at("over");
+  if (state.contains("best"))
+    best_ = {candidate_from_json(state["best"].at(0)), outcome_from_json(state["best"].at(1))};
+  for (const Json& c : state.at("under_way")) {
+    under_way_.push_back(candidate_from_json(c));
+    evaluator_.start(under_way_.back());
+  }
+}
+
+}  // namespace mixop::nas

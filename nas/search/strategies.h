@@ -1,0 +1,10 @@
+// One line a strategy: each is defined in the file of its name.
+#pragma once
+
+#include "nas/search/strategy.h"
+
+namespace mixop::nas {
+
+extern const StrategyInfo kRandomSearch, kRegularizedEvolution;
+
+}  // namespace mixop::nas

@@ -1,0 +1,66 @@
+#include "nas/space/spaces.h"
+
+#include <charconv>
+
+#include "kernels/core/check.h"
+#include "nas/space/nb201.h"
+
+namespace mixop::nas {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<Space> (*make)(const std::string& options);
+};
+
+template <class S>
+std::unique_ptr<Space> plain(const std::string& options) {
+  auto space = std::make_unique<S>();
+  SpaceOptions(space->name(), options, {});
+  return space;
+}
+
+constexpr Entry kSpaces[] = {
+    {"nb201", plain<Nb201Space>},
+};
+
+}  // namespace
+
+SpaceOptions::SpaceOptions(const std::string& space, const std::string& text, std::map<std::string, int> known)
+    : values_(std::move(known)) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    const std::string item = text.substr(at, end - at);
+    const size_t equals = std::min(item.find('='), item.size());
+    const auto value = values_.find(item.substr(0, equals));
+    std::string names;
+    for (const auto& [name, fallback] : values_) names += (names.empty() ? "" : ", ") + name;
+    MIXOP_CHECK(value != values_.end(), "space ", space, ": unknown option '", item.substr(0, equals),
+                "'; there are: ", names.empty() ? "none" : names);
+    const char* last = item.data() + item.size();
+    const auto [stop, error] =
+        std::from_chars(item.data() + std::min(equals + 1, item.size()), last, value->second);
+    MIXOP_CHECK(error == std::errc{} && stop == last, "space ", space, ": '", item, "' should be ", value->first,
+                "=NUMBER");
+    at = end + 1;
+  }
+}
+
+std::vector<std::string> space_names() {
+  std::vector<std::string> names;
+  for (const Entry& e : kSpaces) names.emplace_back(e.name);
+  return names;
+}
+
+std::unique_ptr<Space> find_space(const std::string& text) {
+  const size_t colon = std::min(text.find(':'), text.size());
+  const std::string name = text.substr(0, colon);
+  std::string known;
+  for (const Entry& e : kSpaces) {
+    if (e.name == name) return e.make(colon < text.size() ? text.substr(colon + 1) : "");
+    known += (known.empty() ? "" : ", ") + std::string(e.name);
+  }
+  kernels::fail("unknown space '", name, "'; there are: ", known);
+}
+
+}  // namespace mixop::nas

@@ -1,0 +1,75 @@
+// The parts that all black-box searches share: random numbers, spaces told by next(), the loop and its budgets.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "kernels/core/check.h"
+#include "nas/search/loop.h"
+#include "nas/space/spaces.h"
+
+namespace mixop {
+namespace {
+
+// Counts the 3x3 convolutions of a NAS-Bench-201 cell.
+class Toy final : public nas::ImmediateEvaluator {
+ protected:
+  nas::Outcome evaluate(const nas::Candidate& c) override {
+    return {.accuracy = static_cast<double>(std::count(c.arch.begin(), c.arch.end(), 3)), .cost = 10};
+  }
+};
+
+TEST(Random, IsItsPosition) {
+  nas::Random a(7, 1), b(7, 1);
+  for (int i = 0; i < 5; ++i) a.word();
+  b.seek(a.position());
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(a.word(), b.word());
+}
+
+TEST(Nb201, TextBothWays) {
+  const auto space = nas::find_space("nb201");
+  const std::string text =
+      "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|";
+  EXPECT_EQ(space->parse(text), (nas::Arch{4, 2, 1, 2, 1, 1}));
+  EXPECT_EQ(space->format(space->parse("421211")), text);
+  EXPECT_THROW(space->parse("|avg_pool_3x3~0|+|nor_conv_1x1~0|"), Error);
+  EXPECT_EQ(space->neighbours(space->parse(text)).size(), 24u);
+}
+
+TEST(Loop, StrictBudgetIsNeverPassed) {
+  const auto space = nas::find_space("nb201");
+  const nas::StrategyInfo& info = nas::find_strategy("random");
+  for (const bool strict : {true, false}) {
+    const auto strategy = info.make(*space, nas::Settings(info.settings), 0);
+    Toy toy;
+    nas::SearchLoop loop(*strategy, toy, {.seconds = 95, .strict = strict});
+    loop.run();
+    EXPECT_EQ(loop.evaluations(), strict ? 9 : 10);
+  }
+}
+
+TEST(Loop, ResumesToTheSameHistory) {
+  const auto space = nas::find_space("nb201");
+  for (const nas::StrategyInfo* info : nas::strategies()) {
+    std::vector<nas::Arch> whole, halves;
+    const auto record = [](std::vector<nas::Arch>& to) {
+      return [&to](const nas::Evaluated& e, const nas::SearchLoop&) { to.push_back(e.candidate.arch); };
+    };
+    Toy toy;
+    const auto make = [&] { return info->make(*space, nas::Settings(info->settings), 3); };
+    const auto one = make();
+    nas::SearchLoop loop(*one, toy, {.evaluations = 150}, record(whole));
+    loop.run();
+    const auto two = make(), three = make();
+    nas::SearchLoop first(*two, toy, {.evaluations = 150}, record(halves));
+    for (int i = 0; i < 117; ++i) first.step();
+    const std::string saved = first.save().dump();
+    nas::SearchLoop second(*three, toy, {.evaluations = 150}, record(halves));
+    second.load(nas::Json::parse(saved));
+    second.run();
+    EXPECT_EQ(whole, halves) << info->name;
+    EXPECT_EQ(loop.best().candidate.id, second.best().candidate.id) << info->name;
+  }
+}
+
+}  // namespace
+}  // namespace mixop
