@@ -70,6 +70,10 @@ void Space::validate(const Arch& arch) const {
   MIXOP_CHECK(!fault, name(), ": not an architecture of this space: ", *fault);
 }
 
+std::vector<int32_t> Space::state(const Arch& prefix) const {
+  return {static_cast<int32_t>(prefix.size()), prefix.empty() ? -1 : prefix.back()};
+}
+
 Arch Space::sample(Random& random) const {
   return walk([&](const Decision& d, size_t) { return draw(d, random); });
 }

@@ -93,10 +93,15 @@ class Space {
   virtual bool next(const Arch& prefix, Decision& decision) const = 0;
   /// How many values the decisions of each kind have; empty: the space is not built step by step.
   virtual std::vector<int> kinds() const = 0;
+  /// What a table of values (Q-learning) tells apart before the next decision; by default the position and the last
+  /// choice.
+  virtual std::vector<int32_t> state(const Arch& prefix) const;
 
   // ---- drawing and changing; results are valid
   /// A uniform draw: of each decision's legal values unless the space says otherwise.
   virtual Arch sample(Random& random) const;
+  /// Where a search that grows its architectures from small ones begins; by default a draw.
+  virtual Arch start(Random& random) const { return sample(random); }
   /// One mutation, as the literature of the space defines it. By default one decision, drawn uniformly, takes
   /// another legal value.
   virtual Child mutate(const Arch& arch, Random& random) const;
