@@ -8,6 +8,8 @@ const std::vector<const StrategyInfo*>& strategies() {
   static const std::vector<const StrategyInfo*> all = {
       &kRandomSearch,
       &kRegularizedEvolution,
+      &kReinforce,
+      &kBayes,
   };
   return all;
 }

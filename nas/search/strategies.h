@@ -6,5 +6,6 @@
 namespace mixop::nas {
 
 extern const StrategyInfo kRandomSearch, kRegularizedEvolution;
+extern const StrategyInfo kReinforce, kBayes;
 
 }  // namespace mixop::nas
