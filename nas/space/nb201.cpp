@@ -1,6 +1,7 @@
 #include "nas/space/nb201.h"
 
 #include <algorithm>
+#include <map>
 
 #include "kernels/core/check.h"
 
@@ -8,6 +9,56 @@ namespace mixop::nas {
 namespace {
 
 constexpr std::array<int, 4> kFirstEdge = {0, 0, 1, 3};  // of those that enter a node
+
+// The paths from input to output as edges.
+const std::array<std::vector<size_t>, 4> kPaths = {{{3}, {0, 4}, {1, 5}, {0, 2, 5}}};
+
+bool is_open(const Arch& arch, const std::vector<size_t>& path) {
+  return std::none_of(path.begin(), path.end(), [&](size_t edge) { return arch[edge] == 0; });
+}
+
+// The benchmark's canonical string: a node is the sorted sum of its terms, '#' the zero, a skip its source's text.
+std::string unique_text(const Arch& arch) {
+  std::array<std::string, 4> nodes{"0"};
+  for (size_t node = 1; node < nodes.size(); ++node) {
+    std::vector<std::string> terms;
+    for (size_t from = 0; from < node; ++from) {
+      const int32_t op = arch[static_cast<size_t>(kFirstEdge[node]) + from];
+      if (op == 0 || nodes[from] == "#") terms.push_back("#");
+      else if (op == 1) terms.push_back(nodes[from]);
+      else terms.push_back(kernels::text('(', nodes[from], ")@", Nb201Space::kOps[static_cast<size_t>(op)]));
+    }
+    std::sort(terms.begin(), terms.end());
+    for (const std::string& term : terms) nodes[node] += (nodes[node].empty() ? "" : "+") + term;
+  }
+  return nodes.back();
+}
+
+int32_t code_of(const Arch& arch) {
+  int32_t code = 0;
+  for (const int32_t op : arch) code = code * 5 + op;
+  return code;
+}
+
+struct Classes {
+  std::vector<int32_t> of = std::vector<int32_t>(15625);  ///< by code_of()
+  int32_t count = 0;
+};
+
+const Classes& classes() {
+  static const Classes table = [] {
+    Classes c;
+    std::map<std::string, int32_t> known;
+    Arch arch(6, 0);
+    for (size_t code = 0; code < c.of.size(); ++code) {
+      for (size_t e = 6, rest = code; e-- > 0; rest /= 5) arch[e] = static_cast<int32_t>(rest % 5);
+      c.of[code] = known.try_emplace(unique_text(arch), static_cast<int32_t>(known.size())).first->second;
+    }
+    c.count = static_cast<int32_t>(known.size());
+    return c;
+  }();
+  return table;
+}
 
 }  // namespace
 
@@ -61,6 +112,45 @@ Child Nb201Space::mutate(const Arch& arch, Random& random) const {
   Arch child = arch;
   child[edge] = static_cast<int32_t>((child[edge] + 1 + random.below(4)) % 5);
   return {child};
+}
+
+ArchKey Nb201Space::key(const Arch& arch) const {
+  const int32_t number = classes().of[static_cast<size_t>(code_of(arch))];
+  return hash_numbers({&number, 1});
+}
+
+std::optional<int64_t> Nb201Space::count_classes() const { return classes().count; }
+
+size_t Nb201Space::features(Encoding encoding) const {
+  return encoding == Encoding::kPath ? 180 : Space::features(encoding);
+}
+
+void Nb201Space::encode(const Arch& arch, Encoding encoding, std::span<float> to) const {
+  if (encoding != Encoding::kPath) return Space::encode(arch, encoding, to);
+  std::fill(to.begin(), to.end(), 0.0f);
+  size_t base = 0;
+  for (const auto& path : kPaths) {
+    size_t sequences = 1, index = 0;
+    for (const size_t edge : path) {
+      index = index * 5 + static_cast<size_t>(arch[edge]);
+      sequences *= 5;
+    }
+    if (is_open(arch, path)) to[base + index] = 1;
+    base += sequences;
+  }
+}
+
+std::string Nb201Space::draw_dot(const Arch& arch) const {
+  std::string dot = "digraph nb201 {\n  rankdir=LR\n  node [shape=box]\n  0 [label=input]\n  3 [label=output]\n";
+  for (size_t e = 0; e < kEdges.size(); ++e)
+    if (arch[e] != 0)
+      dot += kernels::text("  ", kEdges[e].from, " -> ", kEdges[e].to, " [label=\"",
+                           kOps[static_cast<size_t>(arch[e])], "\"]\n");
+  return dot + "}\n";
+}
+
+bool nb201_is_connected(const Arch& arch) {
+  return std::any_of(kPaths.begin(), kPaths.end(), [&](const auto& path) { return is_open(arch, path); });
 }
 
 }  // namespace mixop::nas

@@ -26,7 +26,19 @@ class Nb201Space final : public Space {
   std::vector<int> kinds() const override { return {5}; }
   /// As in the reference code: a uniform node, a uniform edge into it, a uniform other operation.
   Child mutate(const Arch& arch, Random& random) const override;
+  /// Equal where the benchmark's own canonical string (get_unique_str) is.
+  ArchKey key(const Arch& arch) const override;
   double count() const override { return 15625; }
+  /// 6,466 as published.
+  std::optional<int64_t> count_classes() const override;
+  /// kPath: the operation sequences of the paths 0>3, 0>1>3, 0>2>3, 0>1>2>3 (5+25+25+125 features); a path with a
+  /// `none` on it sets no feature (White et al. 2021).
+  size_t features(Encoding encoding) const override;
+  void encode(const Arch& arch, Encoding encoding, std::span<float> to) const override;
+  std::string draw_dot(const Arch& arch) const override;
 };
+
+/// The output of the cell depends on its input: some path has no `none`. 341 cells have no such path.
+bool nb201_is_connected(const Arch& arch);
 
 }  // namespace mixop::nas

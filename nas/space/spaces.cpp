@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "kernels/core/check.h"
+#include "nas/space/nb101.h"
 #include "nas/space/nb201.h"
 
 namespace mixop::nas {
@@ -22,6 +23,7 @@ std::unique_ptr<Space> plain(const std::string& options) {
 
 constexpr Entry kSpaces[] = {
     {"nb201", plain<Nb201Space>},
+    {"nb101", plain<Nb101Space>},
 };
 
 }  // namespace
