@@ -5,6 +5,8 @@
 #include <set>
 
 #include "kernels/core/check.h"
+#include "nas/genotypes_published.h"
+#include "nas/space/darts_space.h"
 #include "nas/space/nb201.h"
 #include "nas/space/spaces.h"
 #include "support/published_data.h"
@@ -150,6 +152,123 @@ TEST(Nb201Cells, PathsWithNoneAreDropped) {
   EXPECT_EQ(std::count(path.begin(), path.end(), 1.0f), 4);
   EXPECT_EQ(path[5 + 25 + 2 * 5 + 2], 1);                // 0>2>3
   EXPECT_EQ(path[5 + 25 + 25 + 1 * 25 + 3 * 5 + 2], 1);  // 0>1>2>3
+}
+
+TEST(MacroNetworks, KeysAreThePublishedDuplicates) {
+  const auto space = nas::find_space("nbmacro");
+  std::set<nas::ArchKey> keys;
+  for (int code = 0; code < 6561; ++code) {
+    Arch arch(8);
+    for (size_t i = 8, rest = static_cast<size_t>(code); i-- > 0; rest /= 3) arch[i] = static_cast<int>(rest % 3);
+    keys.insert(space->key(arch));
+  }
+  EXPECT_EQ(keys.size(), 3969u);
+  EXPECT_EQ(space->count_classes(), 3969);
+  const auto file = test::published_file("nbmacro.csv");
+  if (!file) GTEST_SKIP() << "nbmacro.csv is absent: set MIXOP_SHARED";
+  std::map<nas::ArchKey, std::string> results;
+  for (auto& row : test::read_csv(*file)) {
+    const std::string result = row["params"] + " " + row["flops"] + " " + row["test_acc_0"];
+    ASSERT_EQ(results.try_emplace(space->key(space->parse(row["arch"])), result).first->second, result);
+  }
+}
+
+TEST(DartsCells, GenotypesBothWays) {
+  const auto space = nas::find_space("darts");
+  EXPECT_NEAR(space->count(), 1.07675e18, 1e13);
+  for (const char* name : {"DARTS_V1", "DARTS_V2", "PC_DARTS"}) {
+    const nas::Genotype published = nas::load_genotype(name);
+    const nas::Genotype read = nas::darts_genotype(space->parse(name));
+    for (const nas::CellKind kind : {nas::CellKind::normal, nas::CellKind::reduce})
+      for (size_t e = 0; e < 8; e += 2) {
+        auto a = published.cell(kind).edges, b = read.cell(kind).edges;
+        EXPECT_TRUE((a[e] == b[e] && a[e + 1] == b[e + 1]) || (a[e] == b[e + 1] && a[e + 1] == b[e])) << name;
+      }
+  }
+  EXPECT_THROW(space->parse("AmoebaNet"), Error);  // seven-pixel convolutions
+}
+
+TEST(DartsCells, MutationChangesOneEdge) {
+  const auto space = nas::find_space("darts");
+  nas::Random random(2);
+  const Arch arch = space->parse("DARTS_V2");
+  const nas::Genotype parent = nas::darts_genotype(arch);
+  std::set<std::string_view> whats;
+  for (int i = 0; i < 300; ++i) {
+    const nas::Child child = space->mutate(arch, random);
+    whats.insert(child.what);
+    const nas::Genotype g = nas::darts_genotype(child.arch);
+    int kept = 0;  // edges that the child shares with its parent, node by node
+    for (const nas::CellKind kind : {nas::CellKind::normal, nas::CellKind::reduce})
+      for (size_t e = 0; e < 8; ++e) {
+        const auto& edges = parent.cell(kind).edges;
+        const nas::Edge edge = g.cell(kind).edges[e];
+        kept += edge == edges[e / 2 * 2] || edge == edges[e / 2 * 2 + 1];
+      }
+    ASSERT_EQ(kept, 15) << space->format(child.arch);
+  }
+  EXPECT_EQ(whats, (std::set<std::string_view>{"input", "operation"}));
+}
+
+TEST(NasnetCells, CountsAndVariants) {
+  // AmoebaNet's encodings, 5.57e14 a cell (Real et al. 2019), and NASNet's 50 decisions.
+  EXPECT_NEAR(std::sqrt(nas::find_space("nasnet:ops=8,concat=0")->count()), 5.57e14, 5e11);
+  const auto space = nas::find_space("nasnet");
+  nas::Random random(4);
+  EXPECT_EQ(space->sample(random).size(), 50u);
+  EXPECT_EQ(nas::find_space("nasnet:blocks=3,concat=0")->sample(random).size(), 24u);
+  EXPECT_THROW(nas::find_space("nasnet:ops=9"), Error);
+  EXPECT_THROW(nas::find_space("nasnet:blocks=0"), Error);
+  EXPECT_THROW(nas::find_space("nasnet:block=5"), Error);
+}
+
+TEST(NasnetCells, TextAndKey) {
+  const auto space = nas::find_space("nasnet:blocks=2");
+  const auto parse = [&](const std::string& text) { return space->parse(text); };
+  const std::string rest = " reduce conv_3x3(1)&max_pool_7x7(0) identity(0)+identity(0)";
+  const Arch arch = parse("normal sep_conv_5x5(1)+sep_conv_3x3(0) avg_pool_3x3(2)+identity(1)" + rest);
+  EXPECT_EQ(arch, (Arch{1, 0, 11, 10, 0, 2, 1, 4, 0, 0, 1, 0, 9, 7, 1, 0, 0, 0, 0, 0}));
+  const Arch turned = parse("normal sep_conv_3x3(0)+sep_conv_5x5(1) avg_pool_3x3(2)+identity(1)" + rest);
+  const Arch other = parse("normal sep_conv_3x3(0)&sep_conv_5x5(1) avg_pool_3x3(2)+identity(1)" + rest);
+  EXPECT_NE(arch, turned);
+  EXPECT_EQ(space->key(arch), space->key(turned));
+  EXPECT_NE(space->key(arch), space->key(other));
+  for (const char* wrong : {"normal", "normal sep_conv_5x5(2)+identity(0)", "normal sep_conv_9x9(0)+identity(0)",
+                            "normal identity(0)-identity(0)", "reduce"})
+    EXPECT_THROW(parse(wrong), Error) << wrong;
+}
+
+TEST(NasnetCells, MutationsAsAmoebanet) {
+  const auto space = nas::find_space("nasnet:ops=8,concat=0");
+  nas::Random random(9);
+  const Arch arch = space->sample(random);
+  std::map<std::string_view, int> whats;
+  for (int i = 0; i < 20000; ++i) {
+    const nas::Child child = space->mutate(arch, random);
+    ++whats[child.what];
+    int changed = 0;
+    for (size_t n = 0; n < arch.size(); ++n) changed += child.arch[n] != arch[n];
+    ASSERT_EQ(changed, child.what == "identity" ? 0 : 1);
+  }
+  EXPECT_NEAR(whats["identity"], 1000, 120);
+  EXPECT_NEAR(whats["state"], 9500, 280);
+  EXPECT_NEAR(whats["operation"], 9500, 280);
+}
+
+TEST(Hierarchical, KeysExpandTheMotifs) {
+  const auto space = nas::find_space("hierarchical");
+  const auto key = [&](const std::string& text) { return space->key(space->parse(text)); };
+  const std::string chain = "601006", other = "123456";
+  // Motif 1 or the equal motif 2; motif 3 is not used.
+  const std::string zeros = ".000000.000000.000000.";
+  EXPECT_EQ(key(chain + "." + chain + "." + other + zeros + "1000000000"),
+            key(chain + "." + chain + ".000000" + zeros + "2000000000"));
+  EXPECT_NE(key(chain + "." + chain + "." + other + zeros + "1000000000"),
+            key(chain + "." + chain + "." + other + zeros + "3000000000"));
+  EXPECT_NE(key(chain + "." + chain + "." + other + zeros + "1000000000"),
+            key(chain + "." + chain + "." + other + zeros + "0100000000"));
+  EXPECT_THROW(space->parse("601006"), Error);
+  EXPECT_THROW(space->parse(chain + "." + chain + "." + other + zeros + "7000000000"), Error);
 }
 
 }  // namespace

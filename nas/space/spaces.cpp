@@ -3,8 +3,12 @@
 #include <charconv>
 
 #include "kernels/core/check.h"
+#include "nas/space/darts_space.h"
+#include "nas/space/hierarchical.h"
+#include "nas/space/nasnet.h"
 #include "nas/space/nb101.h"
 #include "nas/space/nb201.h"
+#include "nas/space/nbmacro.h"
 
 namespace mixop::nas {
 namespace {
@@ -21,9 +25,14 @@ std::unique_ptr<Space> plain(const std::string& options) {
   return space;
 }
 
+std::unique_ptr<Space> nasnet(const std::string& options) {
+  const SpaceOptions o("nasnet", options, {{"blocks", 5}, {"ops", 13}, {"concat", 1}});
+  return std::make_unique<NasnetSpace>(NasnetSpace::Options{o["blocks"], o["ops"], o["concat"] != 0});
+}
+
 constexpr Entry kSpaces[] = {
-    {"nb201", plain<Nb201Space>},
-    {"nb101", plain<Nb101Space>},
+    {"nb201", plain<Nb201Space>}, {"nb101", plain<Nb101Space>}, {"nbmacro", plain<NbMacroSpace>},
+    {"darts", plain<DartsSpace>}, {"nasnet", nasnet},           {"hierarchical", plain<HierarchicalSpace>},
 };
 
 }  // namespace
