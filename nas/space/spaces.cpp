@@ -3,12 +3,16 @@
 #include <charconv>
 
 #include "kernels/core/check.h"
+#include "nas/space/chain.h"
 #include "nas/space/darts_space.h"
+#include "nas/space/dna.h"
 #include "nas/space/hierarchical.h"
+#include "nas/space/metaqnn.h"
 #include "nas/space/nasnet.h"
 #include "nas/space/nb101.h"
 #include "nas/space/nb201.h"
 #include "nas/space/nbmacro.h"
+#include "nas/space/with_training.h"
 
 namespace mixop::nas {
 namespace {
@@ -25,14 +29,35 @@ std::unique_ptr<Space> plain(const std::string& options) {
   return space;
 }
 
+std::unique_ptr<Space> chain(const std::string& options) {
+  const SpaceOptions o("chain", options, {{"layers", 6}, {"halvings", 3}, {"skips", 0}});
+  return std::make_unique<ChainSpace>(o["layers"], o["halvings"], o["skips"] != 0);
+}
+std::unique_ptr<Space> dna(const std::string& options) {
+  return std::make_unique<DnaSpace>(SpaceOptions("dna", options, {{"mutations", 30}})["mutations"]);
+}
+std::unique_ptr<Space> metaqnn(const std::string& options) {
+  const SpaceOptions o("metaqnn", options, {{"layers", 18}, {"size", 32}});
+  return std::make_unique<MetaQnnSpace>(o["layers"], o["size"]);
+}
+
 std::unique_ptr<Space> nasnet(const std::string& options) {
   const SpaceOptions o("nasnet", options, {{"blocks", 5}, {"ops", 13}, {"concat", 1}});
   return std::make_unique<NasnetSpace>(NasnetSpace::Options{o["blocks"], o["ops"], o["concat"] != 0});
 }
 
+constexpr std::string_view kTraining = "+training";
+
 constexpr Entry kSpaces[] = {
-    {"nb201", plain<Nb201Space>}, {"nb101", plain<Nb101Space>}, {"nbmacro", plain<NbMacroSpace>},
-    {"darts", plain<DartsSpace>}, {"nasnet", nasnet},           {"hierarchical", plain<HierarchicalSpace>},
+    {"nb201", plain<Nb201Space>},
+    {"nb101", plain<Nb101Space>},
+    {"nbmacro", plain<NbMacroSpace>},
+    {"darts", plain<DartsSpace>},
+    {"nasnet", nasnet},
+    {"hierarchical", plain<HierarchicalSpace>},
+    {"chain", chain},
+    {"metaqnn", metaqnn},
+    {"dna", dna},
 };
 
 }  // namespace
@@ -64,6 +89,8 @@ std::vector<std::string> space_names() {
 }
 
 std::unique_ptr<Space> find_space(const std::string& text) {
+  if (text.ends_with(kTraining))
+    return std::make_unique<WithTraining>(find_space(text.substr(0, text.size() - kTraining.size())));
   const size_t colon = std::min(text.find(':'), text.size());
   const std::string name = text.substr(0, colon);
   std::string known;

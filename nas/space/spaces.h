@@ -8,7 +8,8 @@
 
 namespace mixop::nas {
 
-/// The space of a text "NAME" or "NAME:KEY=VALUE,KEY=VALUE", such as "nb201" or "nasnet:blocks=5". Throws
+/// The space of a text "NAME" or "NAME:KEY=VALUE,KEY=VALUE", such as "nb201" or "nasnet:blocks=5"; with "+training"
+/// behind it learning rate, optimiser and augmentation are chosen too (nas/space/with_training.h). Throws
 /// mixop::Error listing the known names, or the known keys of that space.
 std::unique_ptr<Space> find_space(const std::string& text);
 
