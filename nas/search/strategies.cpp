@@ -10,6 +10,8 @@ const std::vector<const StrategyInfo*>& strategies() {
       &kRegularizedEvolution,
       &kReinforce,
       &kBayes,
+      &kLargeScaleEvolution,
+      &kQLearning,
   };
   return all;
 }

@@ -7,5 +7,7 @@ namespace mixop::nas {
 
 extern const StrategyInfo kRandomSearch, kRegularizedEvolution;
 extern const StrategyInfo kReinforce, kBayes;
+extern const StrategyInfo kLargeScaleEvolution;
+extern const StrategyInfo kQLearning;
 
 }  // namespace mixop::nas
