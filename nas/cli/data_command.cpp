@@ -1,14 +1,15 @@
-// mixop data: what the data sets hold.
+// mixop data: what the data sets hold; benchmark tables.
 #include <cstdio>
 #include <memory>
 
 #include "datasets/open.h"
 #include "nas/cli/commands.h"
+#include "nas/cli/data_import.h"
 
 namespace mixop::cli {
 
 void add_data(CLI::App& app, Action& action) {
-  CLI::App* data = app.add_subcommand("data", "Data sets");
+  CLI::App* data = app.add_subcommand("data", "Data sets and benchmark tables");
   data->require_subcommand(1);
   data->add_subcommand("list", "Names that --data takes")->callback([&action] {
     action = [] {
@@ -28,6 +29,7 @@ void add_data(CLI::App& app, Action& action) {
       return kOk;
     };
   });
+  add_data_import(*data, action);
 }
 
 }  // namespace mixop::cli
