@@ -4,7 +4,7 @@
 
 #include "nas/space/nb201.h"
 #include "nas/table/import_detail.h"
-#include "nas/table/nb201_order.h"
+#include "nas/table/nb201_index.h"
 
 namespace mixop::nas {
 namespace {
@@ -107,7 +107,7 @@ const DatasetName& dataset_of(const fs::path& file) {
 TableContent import_by_index(const Paths& files, std::vector<ColumnSource> (*columns_of)(const DatasetName&),
                              bool all_rows) {
   TableContent content{.space = "nb201", .source = names_of(files), .archs = {}, .columns = {}, .values = {}};
-  const std::vector<Arch>& order = nb201_official_order();
+  const std::vector<Arch>& order = nb201_archs();
   for (const fs::path& file : files) {
     const DatasetName& dataset = dataset_of(file);
     std::vector<ColumnSource> sources = columns_of(dataset);
@@ -146,7 +146,7 @@ TableContent import_nb201(const Paths& files) {
   MIXOP_CHECK(!main.empty(), "the file with the means (nb201.csv) is missing");
   const std::vector<ColumnSource> sources = main_columns();
   const Csv csv(main, column_names({"index", "code", "arch"}, sources));
-  const std::vector<Arch>& order = nb201_official_order();
+  const std::vector<Arch>& order = nb201_archs();
   const Nb201Space space;
   TableContent content{.space = "nb201", .source = names_of(files), .archs = {}, .columns = {}, .values = {}};
   for (size_t row = 0; row < csv.rows(); ++row) {

@@ -1,4 +1,4 @@
-#include "nas/table/nb201_order.h"
+#include "nas/table/nb201_index.h"
 
 #include <bit>
 #include <random>
@@ -55,7 +55,7 @@ std::vector<Arch> make_order() {
 
 }  // namespace
 
-const std::vector<Arch>& nb201_official_order() {
+const std::vector<Arch>& nb201_archs() {
   static const std::vector<Arch> order = make_order();
   return order;
 }
