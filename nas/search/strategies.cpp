@@ -12,6 +12,12 @@ const std::vector<const StrategyInfo*>& strategies() {
       &kBayes,
       &kLargeScaleEvolution,
       &kQLearning,
+      &kGeneticAlgorithm,
+      &kLocalSearch,
+      &kSuccessiveHalving,
+      &kHyperband,
+      &kAsha,
+      &kBohb,
   };
   return all;
 }

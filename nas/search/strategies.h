@@ -9,5 +9,7 @@ extern const StrategyInfo kRandomSearch, kRegularizedEvolution;
 extern const StrategyInfo kReinforce, kBayes;
 extern const StrategyInfo kLargeScaleEvolution;
 extern const StrategyInfo kQLearning;
+extern const StrategyInfo kGeneticAlgorithm, kLocalSearch;
+extern const StrategyInfo kSuccessiveHalving, kHyperband, kAsha, kBohb;
 
 }  // namespace mixop::nas
