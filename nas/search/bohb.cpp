@@ -1,5 +1,6 @@
 // BOHB (Falkner et al. 2018): Hyperband whose candidates come from a model of where the good architectures lie,
-// relative to the bad ones, on the longest training that enough of them have had.
+// relative to the bad ones, on the longest training that enough of them have had. As in HpBandSter, its code, whose
+// bandwidth factor concerns continuous parameters only: there are none here.
 #include <algorithm>
 #include <optional>
 
@@ -22,6 +23,7 @@ class Bohb final : public BracketSearch {
         random_fraction_(s.real("random-fraction")),
         top_(static_cast<size_t>(s.integer("top"))),
         min_bandwidth_(s.real("min-bandwidth")),
+        bounded_(s.text("bandwidth") == "bounded"),
         model_random_(seed, 1) {
     for (const double e : fidelities(s)) seen_.push_back({e, {}});
   }
@@ -101,8 +103,8 @@ class Bohb final : public BracketSearch {
                        [](const Point* a, const Point* b) { return a->accuracy > b->accuracy; });
       std::vector<Arch> sets[2];
       for (size_t i = 0; i < std::min(n, good + bad); ++i) sets[i >= good].push_back(ranked[i]->arch);
-      model_ = {CategoricalKde(std::move(sets[0]), min_bandwidth_),
-                CategoricalKde(std::move(sets[1]), min_bandwidth_)};
+      model_ = {CategoricalKde(std::move(sets[0]), min_bandwidth_, bounded_),
+                CategoricalKde(std::move(sets[1]), min_bandwidth_, bounded_)};
       return;
     }
   }
@@ -112,6 +114,7 @@ class Bohb final : public BracketSearch {
   const double random_fraction_;
   const size_t top_;
   const double min_bandwidth_;
+  const bool bounded_;
   Random model_random_;  // uniform draws come from the other stream: with random-fraction 1 this is Hyperband
   std::vector<Fidelity> seen_;
   std::optional<Model> model_;  // of all that was told
@@ -124,6 +127,13 @@ std::vector<Setting> settings() {
            {"random-fraction", Type::kReal, "0.3333333333333333", "candidates drawn uniformly", 0, 1},
            {"top", Type::kInt, "15", "per cent that count as good", 1, 99},
            {"min-bandwidth", Type::kReal, "0.001", "of the kernels", 0, 1},
+           {"bandwidth",
+            Type::kText,
+            "hpbandster",
+            "bounded: no wider than where all values are equally likely",
+            0,
+            0,
+            {"hpbandster", "bounded"}},
            {"min-points", Type::kInt, "0", "good and bad needed for a model, at least decisions + 1", 0, 1e9},
            {"brackets", Type::kInt, "0", "end the search (n_iters); 0: round after round", 0, 1e9}})
     all.push_back(std::move(s));

@@ -5,7 +5,8 @@
 
 namespace mixop::nas {
 
-CategoricalKde::CategoricalKde(std::vector<Arch> points, double least) : points_(std::move(points)), least_(least) {
+CategoricalKde::CategoricalKde(std::vector<Arch> points, double least, bool bounded)
+    : points_(std::move(points)), least_(least), bounded_(bounded) {
   size_t longest = 0;
   for (const Arch& p : points_) longest = std::max(longest, p.size());
   for (size_t i = 0; i < longest; ++i) {
@@ -31,8 +32,8 @@ double CategoricalKde::density(const Arch& arch, std::span<const int> values) co
     double product = 1;
     for (size_t i = 0; i < arch.size(); ++i) {
       const double c = values[i];
-      const double h = std::min(bandwidth(i), (c - 1) / c);
-      product *= i >= p.size() ? 1 / c : p[i] == arch[i] ? 1 - h : h / (c - 1);
+      const double h = bounded_ ? std::min(bandwidth(i), (c - 1) / c) : bandwidth(i);
+      if (c > 1) product *= i >= p.size() ? 1 / c : p[i] == arch[i] ? 1 - h : h / (c - 1);
     }
     sum += product;
   }
