@@ -18,6 +18,7 @@ const std::vector<const StrategyInfo*>& strategies() {
       &kHyperband,
       &kAsha,
       &kBohb,
+      &kNsga2,
   };
   return all;
 }

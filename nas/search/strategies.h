@@ -11,5 +11,6 @@ extern const StrategyInfo kLargeScaleEvolution;
 extern const StrategyInfo kQLearning;
 extern const StrategyInfo kGeneticAlgorithm, kLocalSearch;
 extern const StrategyInfo kSuccessiveHalving, kHyperband, kAsha, kBohb;
+extern const StrategyInfo kNsga2;
 
 }  // namespace mixop::nas
