@@ -219,7 +219,7 @@ const StrategyInfo kBayes{
      {"target", Type::kText, "z", "standardised accuracies, or their ranks, standardised", 0, 0, {"z", "rank"}},
      {"draws", Type::kInt, "200", "random candidates at each step", 1, 1e6},
      {"best", Type::kInt, "5", "best points whose neighbours are candidates too", 0, 1e6},
-     {"fit", Type::kInt, "10", "outcomes between two maximisations of the likelihood; 0: never", 0, 1e9},
+     {"fit", Type::kInt, "1", "outcomes between two maximisations of the likelihood; 0: never", 0, 1e9},
      {"length", Type::kReal, "2.4494897", "length scale, or where the first fit begins", 1e-2, 1e3},
      {"variance", Type::kReal, "1", "the kernel's constant, likewise", 1e-9, 1e9},
      {"noise", Type::kReal, "0.01", "variance of the noise as a share of the constant, likewise", 1e-6, 10},

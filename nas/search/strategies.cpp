@@ -9,6 +9,8 @@ const std::vector<const StrategyInfo*>& strategies() {
       &kRandomSearch,
       &kRegularizedEvolution,
       &kReinforce,
+      &kNasRl,
+      &kPpo,
       &kBayes,
       &kLargeScaleEvolution,
       &kQLearning,

@@ -12,5 +12,6 @@ extern const StrategyInfo kQLearning;
 extern const StrategyInfo kGeneticAlgorithm, kLocalSearch;
 extern const StrategyInfo kSuccessiveHalving, kHyperband, kAsha, kBohb;
 extern const StrategyInfo kNsga2;
+extern const StrategyInfo kReinforce, kNasRl, kPpo, kBayes;
 
 }  // namespace mixop::nas
