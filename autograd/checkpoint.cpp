@@ -40,41 +40,86 @@ std::string to_safetensors(const std::vector<TensorStore*>& stores) {
   return out;
 }
 
-void from_safetensors(const std::string& bytes, const std::string& place, const std::vector<TensorStore*>& stores) {
+namespace {
+
+// The header of a file and where its data starts.
+struct Contents {
+  json header;
+  size_t start;
+};
+
+Contents read_header(const std::string& bytes, const std::string& place) {
   uint64_t length = 0;
   MIXOP_CHECK(bytes.size() >= sizeof length, place, ": truncated: ", bytes.size(), " bytes, no header");
   std::memcpy(&length, bytes.data(), sizeof length);
   MIXOP_CHECK(length <= bytes.size() - sizeof length, place, ": truncated: the header should have ", length,
               " bytes");
-  const json header = json::parse(bytes.begin() + sizeof length,
-                                  bytes.begin() + sizeof length + static_cast<long>(length), nullptr, false);
-  MIXOP_CHECK(header.is_object(), place, ": not a safetensors file: its header is no JSON object");
-  const size_t start = sizeof length + length;
+  Contents c{json::parse(bytes.begin() + sizeof length, bytes.begin() + sizeof length + static_cast<long>(length),
+                         nullptr, false),
+             sizeof length + length};
+  MIXOP_CHECK(c.header.is_object(), place, ": not a safetensors file: its header is no JSON object");
+  return c;
+}
+
+bool agrees(const json& tensor, const TensorStore& store, const TensorStore::Entry& e) {
+  return tensor.value("dtype", "") == safetensors_type(store.dtype()) &&
+         tensor.value("shape", std::vector<int64_t>{-1}) == std::vector<int64_t>(e.shape.begin(), e.shape.end());
+}
+
+struct Copy {
+  std::byte* to;
+  size_t from, size;
+};
+
+Copy copy_of(const Contents& c, const std::string& bytes, const std::string& place, TensorStore& store, int entry) {
+  const std::string name = store.name() + "/" + store.entry(entry).name;
+  const auto range = c.header.at(name).value("data_offsets", std::vector<size_t>{});
+  const size_t n = bytes_of(store, store.entry(entry));
+  MIXOP_CHECK(range.size() == 2 && range[1] == range[0] + n && c.start + range[1] <= bytes.size(), place,
+              ": truncated at tensor '", name, "'");
+  return {static_cast<std::byte*>(store.view(entry).data), c.start + range[0], n};
+}
+
+void carry_out(const std::vector<Copy>& copies, const std::string& bytes) {
+  for (const Copy& c : copies) std::memcpy(c.to, bytes.data() + c.from, c.size);
+}
+
+}  // namespace
+
+void from_safetensors(const std::string& bytes, const std::string& place, const std::vector<TensorStore*>& stores) {
+  const Contents c = read_header(bytes, place);
   // First check everything, then copy: a mismatch leaves the stores as they were.
-  size_t expected = 0;
-  std::vector<std::pair<std::byte*, std::pair<size_t, size_t>>> copies;
+  std::vector<Copy> copies;
   for (TensorStore* store : stores)
     for (size_t i = 0; i < store->entries().size(); ++i) {
       const auto& e = store->entry(static_cast<int>(i));
       const std::string name = store->name() + "/" + e.name;
-      const auto it = header.find(name);
-      MIXOP_CHECK(it != header.end(), place, ": has no tensor '", name, "': a checkpoint of another configuration");
-      const std::vector<int64_t> want(e.shape.begin(), e.shape.end());
-      const bool same = it->value("dtype", "") == safetensors_type(store->dtype()) &&
-                        it->value("shape", std::vector<int64_t>{-1}) == want;
-      MIXOP_CHECK(same, place, ": tensor '", name, "' is ", it->value("dtype", "?"), " ", (*it)["shape"].dump(),
-                  ", expected ", safetensors_type(store->dtype()), " ", e.shape,
+      const auto it = c.header.find(name);
+      MIXOP_CHECK(it != c.header.end(), place, ": has no tensor '", name,
+                  "': a checkpoint of another configuration");
+      MIXOP_CHECK(agrees(*it, *store, e), place, ": tensor '", name, "' is ", it->value("dtype", "?"), " ",
+                  (*it)["shape"].dump(), ", expected ", safetensors_type(store->dtype()), " ", e.shape,
                   ": a checkpoint of another configuration");
-      const auto range = it->value("data_offsets", std::vector<size_t>{});
-      const size_t n = bytes_of(*store, e);
-      MIXOP_CHECK(range.size() == 2 && range[1] == range[0] + n && start + range[1] <= bytes.size(), place,
-                  ": truncated at tensor '", name, "'");
-      copies.push_back({static_cast<std::byte*>(store->view(static_cast<int>(i)).data), {start + range[0], n}});
-      ++expected;
+      copies.push_back(copy_of(c, bytes, place, *store, static_cast<int>(i)));
     }
-  MIXOP_CHECK(header.size() == expected, place, ": holds ", header.size(), " tensors, expected ", expected,
-              ": a checkpoint of another configuration");
-  for (const auto& [to, from] : copies) std::memcpy(to, bytes.data() + from.first, from.second);
+  MIXOP_CHECK(c.header.size() == copies.size(), place, ": holds ", c.header.size(), " tensors, expected ",
+              copies.size(), ": a checkpoint of another configuration");
+  carry_out(copies, bytes);
+}
+
+int64_t inherit_safetensors(const std::string& bytes, const std::string& place,
+                            const std::vector<TensorStore*>& stores) {
+  const Contents c = read_header(bytes, place);
+  std::vector<Copy> copies;
+  for (TensorStore* store : stores)
+    for (size_t i = 0; i < store->entries().size(); ++i) {
+      const auto& e = store->entry(static_cast<int>(i));
+      const auto it = c.header.find(store->name() + "/" + e.name);
+      if (it != c.header.end() && agrees(*it, *store, e))
+        copies.push_back(copy_of(c, bytes, place, *store, static_cast<int>(i)));
+    }
+  carry_out(copies, bytes);
+  return static_cast<int64_t>(copies.size());
 }
 
 }  // namespace mixop::autograd

@@ -15,5 +15,9 @@ std::string to_safetensors(const std::vector<TensorStore*>& stores);
 /// tensor is missing, left over, or of another shape or type (a checkpoint of another configuration); nothing is
 /// changed then.
 void from_safetensors(const std::string& bytes, const std::string& place, const std::vector<TensorStore*>& stores);
+/// Fills those tensors of the stores that the bytes hold under the same name, shape and type, and leaves the
+/// others; returns how many. Throws when the data is truncated.
+int64_t inherit_safetensors(const std::string& bytes, const std::string& place,
+                            const std::vector<TensorStore*>& stores);
 
 }  // namespace mixop::autograd

@@ -26,9 +26,9 @@ void NetworkOptions::check() const {
 
 namespace {
 
-class NetworkBuilder {
+class Builder {
  public:
-  NetworkBuilder(Graph& g, Stores& stores, const NetworkOptions& o, bool training)
+  Builder(Graph& g, Stores& stores, const NetworkOptions& o, bool training)
       : g_(g),
         stores_(stores),
         o_(o),
@@ -148,11 +148,12 @@ class NetworkBuilder {
   int masks_ = 0;
 };
 
-template <class Build>
-NetworkSize measure(int64_t h, int64_t w, int64_t c, const Build& build) {
+}  // namespace
+
+NetworkSize measure_network(const NetworkBuilder& build, int64_t h, int64_t w, int64_t c) {
   Stores stores(kernels::DType::kF32, 0);
   Graph g;
-  build(g, g.input("images", {1, h, w, c}), stores);
+  build(g, g.input("images", {1, h, w, c}), stores, true);
   NetworkSize size;
   for (const auto& e : stores.weights.entries())
     (e.name.rfind("auxiliary.", 0) == 0 ? size.auxiliary_parameters : size.parameters) += e.shape.elements();
@@ -163,21 +164,21 @@ NetworkSize measure(int64_t h, int64_t w, int64_t c, const Build& build) {
   return size;
 }
 
-}  // namespace
-
 NetworkOutputs build_network(Graph& g, Value images, Stores& stores, const NetworkOptions& options, bool training) {
   options.check();
-  return NetworkBuilder(g, stores, options, training).build(images);
+  return Builder(g, stores, options, training).build(images);
 }
 
 NetworkSize measure_network(const NetworkOptions& o) {
-  return measure(o.height, o.width, o.image_channels,
-                 [&](Graph& g, Value x, Stores& stores) { build_network(g, x, stores, o, true); });
+  return measure_network(
+      [&](Graph& g, Value x, Stores& stores, bool training) { return build_network(g, x, stores, o, training); },
+      o.height, o.width, o.image_channels);
 }
 
 NetworkSize measure_supernet(const SupernetOptions& o) {
-  return measure(o.height, o.width, o.image_channels,
-                 [&](Graph& g, Value x, Stores& stores) { build_supernet(g, x, stores, o, true); });
+  return measure_network(
+      [&](Graph& g, Value x, Stores& stores, bool training) { return build_supernet(g, x, stores, o, training); },
+      o.height, o.width, o.image_channels);
 }
 
 }  // namespace mixop::nas

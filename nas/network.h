@@ -1,6 +1,8 @@
 // The network derived from a genotype, as it is trained from scratch (reference 1.6 for CIFAR, 1.7 for ImageNet).
 #pragma once
 
+#include <functional>
+
 #include "nas/supernet.h"
 
 namespace mixop::nas {
@@ -29,6 +31,9 @@ struct NetworkSize {
   double macs = 0;
 };
 NetworkSize measure_network(const NetworkOptions& options);
+/// Adds some network to a graph.
+using NetworkBuilder = std::function<NetworkOutputs(Graph& g, Value images, Stores& stores, bool training)>;
+NetworkSize measure_network(const NetworkBuilder& build, int64_t height, int64_t width, int64_t image_channels);
 NetworkSize measure_supernet(const SupernetOptions& options);
 
 }  // namespace mixop::nas

@@ -33,7 +33,8 @@ NetworkTraining::Step NetworkTraining::compile(bool training, int64_t batch) {
   const Value images =
       images_of(g, training ? train_images_ : eval_images_, {batch, o.height, o.width, o.image_channels});
   const Value labels = g.input("labels", {batch}, kernels::DType::kI32);
-  const NetworkOutputs net = build_network(g, images, stores_, o, training);
+  const NetworkOutputs net = options_.build ? options_.build(g, images, stores_, training)
+                                            : build_network(g, images, stores_, o, training);
   const double smoothing = training ? options_.label_smoothing : 0;
   Value loss = autograd::cross_entropy(g, net.logits, labels, smoothing, Reduction::kMean);
   if (net.auxiliary) {
@@ -44,9 +45,10 @@ NetworkTraining::Step NetworkTraining::compile(bool training, int64_t batch) {
   std::vector<Value> asked = {loss, correct};
   Value norm;
   if (training) {
-    const auto nodes = autograd::sgd(g, loss, stores_.weights, stores_.optimizer, options_.sgd);
+    const auto nodes = options_.adam ? autograd::adam(g, loss, stores_.weights, stores_.optimizer, *options_.adam)
+                                     : autograd::sgd(g, loss, stores_.weights, stores_.optimizer, options_.sgd);
     norm = nodes.norm;
-    asked.push_back(norm);
+    if (norm) asked.push_back(norm);
     asked.push_back(nodes.step);
     // On the device itself: a captured graph draws new masks each time.
     if (stores_.state.find("counter") >= 0)

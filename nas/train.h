@@ -1,8 +1,9 @@
-// Training of a derived network from scratch (reference 1.6).
+// Training of a network from scratch (reference 1.6).
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "autograd/optimizer.h"
@@ -13,9 +14,11 @@ namespace mixop::nas {
 
 struct TrainOptions {
   NetworkOptions net;
+  NetworkBuilder build{};  ///< in place of the network of `net`, whose image size and channels still hold
   int epochs = 600;
   double lr = 0.025, lr_min = 0;  ///< cosine per epoch
   autograd::Sgd sgd{.momentum = 0.9, .weight_decay = 3e-4, .clip = 5};
+  std::optional<autograd::Adam> adam{};  ///< in place of sgd
   double auxiliary_weight = 0.4, label_smoothing = 0;
   double drop_path_prob = 0.2;  ///< reached linearly: epoch / epochs of it is in force
   uint64_t seed = 0;
@@ -37,7 +40,7 @@ class NetworkTraining {
   /// The same without waiting for a device: the next step may begin at once.
   PendingScore begin_step(const Batch& batch) { return last_step_ = run(train_, batch); }
   Score evaluate(const Batch& batch) { return run(eval_, batch).get(); }
-  /// Global L2 norm of the gradient of the last step, before clipping.
+  /// Global L2 norm of the gradient of the last step, before clipping; of Adam only when it clips.
   double gradient_norm() const;
 
   Stores& stores() { return stores_; }

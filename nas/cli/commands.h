@@ -21,5 +21,7 @@ void add_tune(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
+/// Hidden: what a search starts for each candidate that it trains.
+void add_evaluate_candidate(CLI::App& app, Action& action);
 
 }  // namespace mixop::cli

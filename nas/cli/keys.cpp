@@ -5,12 +5,6 @@
 namespace mixop::cli {
 namespace {
 
-constexpr int64_t kLargest = int64_t{1} << 53;  // what JSON readers keep exact
-
-void append(std::vector<Key>& to, std::vector<Key> keys) {
-  for (Key& key : keys) to.push_back(std::move(key));
-}
-
 std::vector<Key> weight_keys(double lr_min) {
   return {text_key("weights.opt", "", "sgd", "").one_of({"sgd"}),
           real_key("weights.lr", "--lr", 0.025, "learning rate of epoch 0, cosine from there").at_least(0),
@@ -20,9 +14,33 @@ std::vector<Key> weight_keys(double lr_min) {
           real_key("weights.grad_clip", "--grad-clip", 5, "global L2 norm of the gradient, 0: off").at_least(0)};
 }
 
-std::vector<Key> data_keys() {
+std::vector<Key> run_keys() {
+  std::vector<Key> keys = device_keys();
+  append(keys,
+         {text_key("run.out", "--out", {}, "run directory").when_resumed(OnResume::kForget),
+          int_key("run.eval_every", "--eval-every", 1, "evaluate after every E epochs, 0: only after the last")
+              .in(0, kLargest),
+          text_key("run.ckpt_every", "--ckpt-every", "1ep", "steps between checkpoints, or epochs: 100, 1ep")
+              .when_resumed(OnResume::kMayChange),
+          int_key("run.keep", "--keep", 2, "checkpoints kept").in(1, 1000000).when_resumed(OnResume::kMayChange),
+          int_key("run.log_every", "--log-every", 50, "steps between lines of metrics, 0: only epochs")
+              .in(0, kLargest),
+          int_key("run.max_steps", "--max-steps", 0, "stop with a checkpoint after N steps, 0: off")
+              .in(0, kLargest)
+              .when_resumed(OnResume::kForget),
+          progress_key()});
+  return keys;
+}
+
+}  // namespace
+
+void append(std::vector<Key>& to, std::vector<Key> keys) {
+  for (Key& key : keys) to.push_back(std::move(key));
+}
+
+std::vector<Key> data_keys(const std::string& fallback) {
   return {
-      text_key("data.name", "--data", "fashion-mnist",
+      text_key("data.name", "--data", fallback,
                "fashion-mnist, mnist, idx, cifar10, cifar100, svhn, "
                "folder[:HxW], synthetic[:HxWxC[:CLASSES[:IMAGES]]]"),
       text_key("data.root", "--data-root", "", "directory of its files").when_resumed(OnResume::kMayChange),
@@ -34,36 +52,26 @@ std::vector<Key> data_keys() {
           .when_resumed(OnResume::kMayChange)};
 }
 
-std::vector<Key> run_keys() {
-  return {
-      text_key("run.device", "--device", "cpu", "cpu, cuda or cuda:N"),
-      bool_key("run.graph", "--graph", true,
-               "on a GPU replay each step from a captured graph; the same bits without")
-          .when_resumed(OnResume::kForget),
-      bool_key("run.tf32", "--tf32", false, "on a GPU round the factors of matrix products to TF32"),
-      text_key("run.storage", "--storage", "float32", "on a GPU how activations are stored")
-          .one_of(storage_names()),
-      text_key("run.tuning", "--tuning", "", "implementations measured by mixop tune")
-          .when_resumed(OnResume::kForget),
-      int_key("run.threads", "--threads", 0, "0: all cores; any number gives the same bits")
-          .in(0, 4096)
-          .when_resumed(OnResume::kForget),
-      text_key("run.out", "--out", {}, "run directory").when_resumed(OnResume::kForget),
-      int_key("run.eval_every", "--eval-every", 1, "evaluate after every E epochs, 0: only after the last")
-          .in(0, kLargest),
-      text_key("run.ckpt_every", "--ckpt-every", "1ep", "steps between checkpoints, or epochs: 100, 1ep")
-          .when_resumed(OnResume::kMayChange),
-      int_key("run.keep", "--keep", 2, "checkpoints kept").in(1, 1000000).when_resumed(OnResume::kMayChange),
-      int_key("run.log_every", "--log-every", 50, "steps between lines of metrics, 0: only epochs").in(0, kLargest),
-      int_key("run.max_steps", "--max-steps", 0, "stop with a checkpoint after N steps, 0: off")
-          .in(0, kLargest)
-          .when_resumed(OnResume::kForget),
-      text_key("run.progress", "--progress", "auto", "how to show progress on stderr")
-          .one_of({"auto", "plain", "json", "none"})
-          .when_resumed(OnResume::kForget)};
+std::vector<Key> device_keys() {
+  return {text_key("run.device", "--device", "cpu", "cpu, cuda or cuda:N"),
+          bool_key("run.graph", "--graph", true,
+                   "on a GPU replay each step from a captured graph; the same bits without")
+              .when_resumed(OnResume::kForget),
+          bool_key("run.tf32", "--tf32", false, "on a GPU round the factors of matrix products to TF32"),
+          text_key("run.storage", "--storage", "float32", "on a GPU how activations are stored")
+              .one_of(storage_names()),
+          text_key("run.tuning", "--tuning", "", "implementations measured by mixop tune")
+              .when_resumed(OnResume::kForget),
+          int_key("run.threads", "--threads", 0, "0: all cores; any number gives the same bits")
+              .in(0, 4096)
+              .when_resumed(OnResume::kForget)};
 }
 
-}  // namespace
+Key progress_key() {
+  return text_key("run.progress", "--progress", "auto", "how to show progress on stderr")
+      .one_of({"auto", "plain", "json", "none"})
+      .when_resumed(OnResume::kForget);
+}
 
 std::vector<Key> search_keys() {
   std::vector<Key> keys = {
@@ -84,7 +92,7 @@ std::vector<Key> search_keys() {
                 real_key("arch.beta1", "--arch-beta1", 0.5, "of Adam").in(0, 1),
                 real_key("arch.beta2", "--arch-beta2", 0.999, "of Adam").in(0, 1),
                 real_key("arch.weight_decay", "--arch-weight-decay", 1e-3, "L2 in the gradient").at_least(0)});
-  append(keys, data_keys());
+  append(keys, data_keys("fashion-mnist"));
   append(keys, {real_key("data.train_portion", "--train-portion", 0.5, "share that trains the weights").in(0, 1),
                 text_key("data.sampler", "--sampler", "with_replacement", "batches of the architecture step")
                     .one_of({"with_replacement", "epoch"})});
@@ -107,7 +115,7 @@ std::vector<Key> train_keys() {
           .in(0, 1000000),
       int_key("train.seed", "--seed", 0, "of weights, data order, augmentation and drop-path").in(0, kLargest)};
   append(keys, weight_keys(0));
-  append(keys, data_keys());
+  append(keys, data_keys("fashion-mnist"));
   append(keys,
          {int_key("data.test_images", "--test-images", 0, "test the first N images, 0: all").in(0, kLargest)});
   append(keys, run_keys());

@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
     add_verify(app, action);
     add_data(app, action);
     add_doctor(app, action);
+    add_evaluate_candidate(app, action);
     app.parse(argc, argv);
     return action();
   } catch (const CLI::Success& e) {  // --help, --version

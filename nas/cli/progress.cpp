@@ -54,18 +54,20 @@ Progress::~Progress() {
   if (open_line_) std::fputs("\n", stderr);
 }
 
-void Progress::show(const ProgressState& state) {
+void Progress::show(const ProgressState& state) { show(to_line(state), to_json(state)); }
+
+void Progress::show(const std::string& line, const std::string& json) {
   if (mode_ == Mode::kNone) return;
   const double interval = mode_ == Mode::kLine ? 0.1 : mode_ == Mode::kJson ? 1 : 5;
   if (shown_ && since_.elapsed() < interval) return;
   shown_ = true;
   since_.lap();
   if (mode_ == Mode::kLine) {  // never longer than the terminal: a wrapped line cannot be rewritten
-    std::fprintf(stderr, "\r\033[K%s", to_line(state).substr(0, terminal_width()).c_str());
+    std::fprintf(stderr, "\r\033[K%s", line.substr(0, terminal_width()).c_str());
     std::fflush(stderr);
     open_line_ = true;
   } else {
-    std::fprintf(stderr, "%s\n", (mode_ == Mode::kJson ? to_json(state) : to_line(state)).c_str());
+    std::fprintf(stderr, "%s\n", (mode_ == Mode::kJson ? json : line).c_str());
   }
 }
 

@@ -26,6 +26,8 @@ class Progress {
 
   /// Shows the state, if it is time.
   void show(const ProgressState& state);
+  /// The same for anything else: `line` in the modes for readers, `json` in the other.
+  void show(const std::string& line, const std::string& json);
   /// One line (or several) that stays.
   void say(const std::string& text);
   void warn(const std::string& text) { say("mixop: warning: " + text); }

@@ -4,70 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 
-#include "autograd/files.h"
 #include "kernels/core/check.h"
-#include "kernels/core/exec.h"
 #include "nas/cli/commands.h"
 #include "nas/cli/device_option.h"
-#include "nas/cli/machine.h"
+#include "nas/cli/run_record.h"
 #include "nas/cli/session.h"
 #include "nas/cli/signals.h"
-#include "nas/cli/version.h"
 
 namespace mixop::cli {
 namespace {
-
-Json arguments() {
-  Json argv = Json::array();
-  std::ifstream in("/proc/self/cmdline", std::ios::binary);
-  for (std::string arg; std::getline(in, arg, '\0');) argv.push_back(arg);
-  return argv;
-}
-
-// Variables that choose implementations, and with them the bits of the results.
-Json environment() {
-  Json set = Json::object();
-  for (const char* name : {"MIXOP_IMPL", "MIXOP_FUSE"})
-    if (const char* value = std::getenv(name)) set[name] = value;
-  return set;
-}
-
-int threads_of(const Config& config) {
-  const auto n = static_cast<int>(config.integer("run.threads"));
-  return n ? n : kernels::default_threads();
-}
-
-Json describe_run(const std::string& command, const Config& config, const Task& task, kernels::Device device) {
-  return {{"command", command},
-          {"argv", arguments()},
-          {"version", kVersion},
-          {"created", utc_now()},
-          {"seed", config.integer(command + ".seed")},
-          {"threads", threads_of(config)},
-          {"host",
-           {{"cpu", processor_name()},
-            {"device", device_name(device)},
-            {"binary_sha256", autograd::sha256(autograd::read_file("/proc/self/exe"))}}},
-          {"environment", environment()},
-          {"implementations", task.choices()},
-          {"data", task.data()},
-          {"config", config.json()}};
-}
-
-// What must be the same, apart from the configuration, for the same bits; what may make a difference only warns.
-void check_resumable(const Json& stored, const Json& now, const std::filesystem::path& path, Progress& progress) {
-  for (const auto& [key, value] : now.at("data").items())
-    MIXOP_CHECK(stored.contains("data") && stored["data"].value(key, Json()) == value, path.string(),
-                ": cannot resume: the data changed since the run began (", key, " was ",
-                stored.contains("data") ? stored["data"].value(key, Json()).dump() : "none", ", is ", value.dump(),
-                ")");
-  for (const char* key : {"environment", "host"})
-    if (stored.value(key, Json()) != now.at(key))
-      progress.warn(fmt::format("{} differs from that of the run's beginning: the bits may differ", key));
-}
 
 int64_t checkpoint_bytes(Task& task) {
   int64_t bytes = 1 << 20;
@@ -106,9 +52,7 @@ int run_command(const RunCommand& command, Config& config, const RunFlags& flags
   using Start = RunDirectory::Start;
   RunDirectory directory(out, flags.resume ? Start::kResume : flags.force ? Start::kForce : Start::kFresh);
   const Json* stored = directory.stored();
-  if (stored)
-    MIXOP_CHECK(stored->value("command", "") == command.name, out, ": is a run of `mixop ",
-                stored->value("command", "?"), "`, not of `mixop ", command.name, "`");
+  if (stored) check_command(*stored, command.name, out);
   config.resolve(stored ? &stored->at("config") : nullptr);
   config.fill("run.out", out);
   autograd::CompileOptions compile = compile_options(config);
@@ -128,7 +72,11 @@ int run_command(const RunCommand& command, Config& config, const RunFlags& flags
   check_device_memory(config, task->device_bytes());
   Progress progress(config.text("run.progress"));
   progress.say(config.toml() + task->describe());
-  const Json run = describe_run(command.name, config, *task, compile.device);
+  const Json run = describe_run({.command = command.name,
+                                 .seed = config.integer(command.name + ".seed"),
+                                 .implementations = task->choices(),
+                                 .data = task->data()},
+                                config, compile.device);
   if (stored) check_resumable(*stored, run, directory.path(), progress);
   directory.begin(run, checkpoint_bytes(*task));
 

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr char kProbe[] = ".probe", kRun[] = "run.json";
+constexpr char kProbe[] = ".probe", kRun[] = "run.json", kLog[] = "log.txt";
 
 // What a process killed before its run.json may leave behind.
 bool is_leftover(const fs::path& p) {
@@ -33,7 +33,10 @@ bool holds_something(const fs::path& path) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(fs::path path, Start start) : path_(std::move(path)), start_(start) {
+RunDirectory::RunDirectory(fs::path path, Start start, std::vector<std::string> growing)
+    : path_(std::move(path)), start_(start) {
+  for (const std::string& name : growing) files_[name];
+  files_[kLog];
   if (!fs::exists(fs::symlink_status(path_))) return;
   MIXOP_CHECK(fs::is_directory(path_), path_.string(), ": exists and is not a directory; choose another --out");
   if (!holds_something(path_)) return;
@@ -92,27 +95,25 @@ void RunDirectory::begin(const Json& run, int64_t bytes) {
   }
   if (!stored_) autograd::write_file(path_ / kRun, run.dump(2) + "\n");
   begun_ = true;
-  metrics_ = std::make_unique<AppendFile>(path_ / "metrics.jsonl");
-  log_ = std::make_unique<AppendFile>(path_ / "log.txt");
-  genotypes_ = std::make_unique<AppendFile>(path_ / "genotypes.txt");
+  for (auto& [name, file] : files_) file = std::make_unique<AppendFile>(path_ / name);
 }
 
 void RunDirectory::log(const std::string& text) {
-  log_->line(fmt::format("{:%m/%d %I:%M:%S %p} {}", fmt::localtime(std::time(nullptr)), text));
+  file(kLog).line(fmt::format("{:%m/%d %I:%M:%S %p} {}", fmt::localtime(std::time(nullptr)), text));
 }
 
 Json RunDirectory::offsets() const {
-  return {{"metrics.jsonl", metrics_->size()}, {"log.txt", log_->size()}, {"genotypes.txt", genotypes_->size()}};
+  Json lengths = Json::object();
+  for (const auto& [name, file] : files_) lengths[name] = file->size();
+  return lengths;
 }
 
 void RunDirectory::cut(const Json& offsets) {
-  metrics_->cut(offsets.value("metrics.jsonl", int64_t{0}));
-  log_->cut(offsets.value("log.txt", int64_t{0}));
-  genotypes_->cut(offsets.value("genotypes.txt", int64_t{0}));
+  for (const auto& [name, file] : files_) file->cut(offsets.value(name, int64_t{0}));
 }
 
 void RunDirectory::sync() {
-  for (AppendFile* file : {metrics_.get(), log_.get(), genotypes_.get()}) file->sync();
+  for (const auto& [name, file] : files_) file->sync();
 }
 
 void RunDirectory::write(const std::string& name, std::string_view data) const {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nas/cli/append_file.h"
 #include "nas/cli/config.h"
@@ -16,8 +18,10 @@ class RunDirectory {
   enum class Start : uint8_t { kFresh, kResume, kForce };
 
   /// Looks, and touches nothing. Throws mixop::Error when `path` is no directory, holds something and `start` is
-  /// kFresh, or holds something that is not a run and `start` is kResume or kForce.
-  RunDirectory(std::filesystem::path path, Start start);
+  /// kFresh, or holds something that is not a run and `start` is kResume or kForce. `growing` names the files that
+  /// grow, besides log.txt.
+  RunDirectory(std::filesystem::path path, Start start,
+               std::vector<std::string> growing = {"metrics.jsonl", "genotypes.txt"});
   /// Removes a directory that prepare() made and nothing was written to.
   ~RunDirectory();
 
@@ -34,8 +38,9 @@ class RunDirectory {
 
   /// A line of log.txt, with the time in front as the DARTS code prints it.
   void log(const std::string& text);
-  AppendFile& metrics() { return *metrics_; }
-  AppendFile& genotypes() { return *genotypes_; }
+  AppendFile& file(const std::string& name) { return *files_.at(name); }
+  AppendFile& metrics() { return file("metrics.jsonl"); }
+  AppendFile& genotypes() { return file("genotypes.txt"); }
   /// Lengths of the growing files, and back to those (an empty object: to nothing).
   Json offsets() const;
   void cut(const Json& offsets);
@@ -52,7 +57,7 @@ class RunDirectory {
   std::optional<Json> stored_;
   bool made_ = false, begun_ = false;
   int lock_ = -1;
-  std::unique_ptr<AppendFile> metrics_, log_, genotypes_;
+  std::map<std::string, std::unique_ptr<AppendFile>> files_;  // the growing ones; null before begin()
 };
 
 }  // namespace mixop::cli

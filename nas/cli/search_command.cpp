@@ -1,28 +1,25 @@
 #include <CLI/CLI.hpp>
 
+#include "nas/cli/blackbox_command.h"
 #include "nas/cli/commands.h"
 #include "nas/cli/keys.h"
 #include "nas/cli/run_command.h"
 #include "nas/cli/search_task.h"
+#include "nas/search/strategy.h"
 
 namespace mixop::cli {
 namespace {
 
-struct Search {
-  std::string strategy;
+struct Darts {
   RunFlags flags;
   Config config{search_keys()};
 
   int run() {
-    if (strategy != "darts")
-      throw UsageError("search: " + (strategy.empty() ? "no strategy" : "unknown strategy '" + strategy + "'") +
-                       "; there is: darts");
     RunCommand command;
     command.name = "search";
-    command.invocation = "mixop search " + strategy;
-    command.default_out = [&](const Config& c) {
-      return "runs/" + strategy + "-" + as_file_name(c.text("data.name")) + "-" +
-             std::to_string(c.integer("search.seed"));
+    command.invocation = "mixop search darts";
+    command.default_out = [](const Config& c) {
+      return "runs/darts-" + as_file_name(c.text("data.name")) + "-" + std::to_string(c.integer("search.seed"));
     };
     command.make = [](Config& c, nas::Ledger& ledger, const autograd::CompileOptions& compile) {
       return std::make_unique<SearchTask>(c, ledger, compile);
@@ -31,15 +28,29 @@ struct Search {
   }
 };
 
+int refuse(const std::string& strategy) {
+  std::vector<std::string> known = {"darts"};
+  for (const nas::StrategyInfo* info : nas::strategies()) known.push_back(info->name);
+  throw UsageError("search: " + (strategy.empty() ? "no strategy" : "unknown strategy '" + strategy + "'") +
+                   "; there are: " + join(known));
+}
+
 }  // namespace
 
 void add_search(CLI::App& app, Action& action) {
-  CLI::App* sub = app.add_subcommand("search", "search an architecture");
-  const auto search = std::make_shared<Search>();
-  sub->add_option("strategy", search->strategy, "darts: first-order DARTS");
-  search->flags.add_options(*sub);
-  search->config.add_options(*sub);
-  sub->callback([search, &action] { action = [search] { return search->run(); }; });
+  CLI::App* search = app.add_subcommand("search", "search an architecture; each strategy has its own --help");
+  search->allow_extras();  // of a strategy that is not there, which is what to complain about
+  search->callback([search, &action] {
+    if (!search->get_subcommands().empty()) return;
+    const auto words = search->remaining();
+    action = [word = words.empty() ? "" : words.front()] { return refuse(word); };
+  });
+  CLI::App* sub = search->add_subcommand("darts", "first-order DARTS (Liu et al. 2019)");
+  const auto darts = std::make_shared<Darts>();
+  darts->flags.add_options(*sub);
+  darts->config.add_options(*sub);
+  sub->callback([darts, &action] { action = [darts] { return darts->run(); }; });
+  add_blackbox(*search, action);
 }
 
 }  // namespace mixop::cli

@@ -15,8 +15,8 @@ bool SearchLoop::spent() const {
   return budget_.accuracy > 0 && best_.candidate.id >= 0 && best_.outcome.accuracy >= budget_.accuracy;
 }
 
-bool SearchLoop::step() {
-  if (over_ || spent()) return false;
+void SearchLoop::start_more() {
+  if (over_ || spent()) return;
   while (static_cast<int>(under_way_.size()) < evaluator_.slots()) {
     const auto asked = evaluations_ + static_cast<int64_t>(under_way_.size());
     if (budget_.evaluations > 0 && asked >= budget_.evaluations) break;
@@ -25,6 +25,16 @@ bool SearchLoop::step() {
     evaluator_.start(*candidate);
     under_way_.push_back(std::move(*candidate));
   }
+}
+
+bool SearchLoop::ready() {
+  start_more();
+  return over_ || spent() || under_way_.empty() || evaluator_.ready();
+}
+
+bool SearchLoop::step() {
+  if (over_ || spent()) return false;
+  start_more();
   if (under_way_.empty()) {
     MIXOP_CHECK(strategy_.finished(), "the strategy asks for nothing, waits for nothing and is not finished");
     return false;

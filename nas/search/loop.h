@@ -43,8 +43,8 @@ class SearchLoop {
   double seconds() const { return seconds_; }           ///< costs of all that were told
   int64_t evaluations() const { return evaluations_; }  ///< told
   int64_t failures() const { return failures_; }
-  /// finish() of the evaluator would not wait.
-  bool ready() { return under_way_.empty() || evaluator_.ready(); }
+  /// Starts what the evaluator takes now; true: step() would not wait.
+  bool ready();
 
   /// Strategy, counters, best and the candidates under way, which load() starts again.
   Json save() const;
@@ -52,6 +52,7 @@ class SearchLoop {
 
  private:
   bool spent() const;
+  void start_more();
 
   Strategy& strategy_;
   Evaluator& evaluator_;

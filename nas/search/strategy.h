@@ -46,6 +46,9 @@ class Strategy {
   /// Nothing will be asked any more.
   virtual bool finished() const { return false; }
   int64_t asked() const { return asked_; }
+  /// Which of the candidates told may still be named as Candidate::parent: their weights are kept. Nothing: no
+  /// candidate ever has a parent.
+  virtual std::optional<std::vector<int64_t>> parents() const { return {}; }
 
   /// Everything that later asks depend on; load() of it into a new object with the same space, settings and seed
   /// goes on with the same candidates. The candidates asked and not yet told are the caller's to keep.

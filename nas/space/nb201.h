@@ -35,6 +35,9 @@ class Nb201Space final : public Space {
   /// `none` on it sets no feature (White et al. 2021).
   size_t features(Encoding encoding) const override;
   void encode(const Arch& arch, Encoding encoding, std::span<float> to) const override;
+  /// scale.cells cells in each of the three stages (5 as published, with 16 channels).
+  NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
+                       const NetworkScale& scale, bool training) const override;
   std::string draw_dot(const Arch& arch) const override;
 };
 

@@ -1,0 +1,105 @@
+#include "nas/cli/blackbox_keys.h"
+
+#include <fmt/format.h>
+
+#include "kernels/core/check.h"
+#include "nas/cli/candidate_training.h"
+#include "nas/cli/keys.h"
+
+namespace mixop::cli {
+namespace {
+
+Key strategy_key(const nas::Setting& setting) {
+  using Type = nas::Setting::Type;
+  std::string flag = "--" + setting.name;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  Key key{.name = "strategy." + setting.name, .flag = flag, .type = {}, .fallback = {}, .help = setting.help};
+  switch (setting.type) {
+    case Type::kInt:
+      key.type = Key::Type::kInt;
+      key.fallback = int64_t{std::stoll(setting.fallback)};
+      break;
+    case Type::kReal:
+      key.type = Key::Type::kReal;
+      key.fallback = std::stod(setting.fallback);
+      break;
+    case Type::kText:
+      key.type = Key::Type::kText;
+      key.fallback = setting.fallback;
+      return std::move(key).one_of(setting.choices);
+  }
+  constexpr double kBound = 1e300;  // beyond: none
+  if (setting.least > -kBound) key.least = setting.least;
+  if (setting.most < kBound) key.most = setting.most;
+  return key;
+}
+
+}  // namespace
+
+std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy) {
+  std::vector<Key> keys;
+  for (const nas::Setting& setting : strategy.settings) keys.push_back(strategy_key(setting));
+  append(
+      keys,
+      {real_key("budget.seconds", "--budget-seconds", 0, "sum of the candidates' costs, 0: any").at_least(0),
+       int_key("budget.evaluations", "--evaluations", 0, "candidates, 0: any").in(0, kLargest),
+       real_key("budget.target", "--target", 0, "stop at this accuracy in per cent, 0: never").in(0, 100),
+       bool_key("budget.strict", "--strict", {},
+                "leave out a candidate that would pass --budget-seconds; on for tables"),
+       text_key("search.strategy", "", strategy.name, "").one_of({strategy.name}),
+       text_key("search.table", "--table", "", "look candidates up in this table")
+           .when_resumed(OnResume::kMayChange),
+       text_key("search.dataset", "--dataset", "cifar10", "of the table"),
+       int_key("search.under_way", "--under-way", 4,
+               "candidates asked for before the first of them is told; part of the result, unlike --workers. "
+               "Tables: 1")
+           .in(1, 4096),
+       int_key("search.workers", "--workers", 1, "processes that train candidates; any number gives the same bits")
+           .in(1, 4096)
+           .when_resumed(OnResume::kMayChange),
+       real_key("search.candidate_limit", "--candidate-limit", 0, "seconds a candidate may take, 0: any")
+           .at_least(0)
+           .when_resumed(OnResume::kMayChange)});
+  append(keys, candidate_keys());
+  append(keys,
+         {text_key("run.out", "--out", {}, "run directory").when_resumed(OnResume::kForget),
+          real_key("run.ckpt_seconds", "--ckpt-seconds", 1, "seconds between checkpoints, 0: after every candidate")
+              .at_least(0)
+              .when_resumed(OnResume::kMayChange),
+          int_key("run.keep", "--keep", 2, "checkpoints kept").in(1, 1000000).when_resumed(OnResume::kMayChange),
+          progress_key()});
+  return keys;
+}
+
+nas::Settings strategy_settings(const nas::StrategyInfo& strategy, const Config& config) {
+  nas::Settings settings(strategy.settings);
+  for (const nas::Setting& s : strategy.settings) {
+    const std::string key = "strategy." + s.name;
+    settings.set(s.name, s.type == nas::Setting::Type::kInt    ? std::to_string(config.integer(key))
+                         : s.type == nas::Setting::Type::kReal ? fmt::format("{}", config.real(key))
+                                                               : config.text(key));
+  }
+  return settings;
+}
+
+nas::Budget budget_of(const Config& config) {
+  const nas::Budget budget{.seconds = config.real("budget.seconds"),
+                           .evaluations = config.integer("budget.evaluations"),
+                           .accuracy = config.real("budget.target"),
+                           .strict = config.on("budget.strict")};
+  if (budget.seconds == 0 && budget.evaluations == 0 && budget.accuracy == 0)
+    throw UsageError("search: no budget; give --evaluations, --budget-seconds or --target");
+  return budget;
+}
+
+void fill_blackbox(Config& config) {
+  const bool table = !config.text("search.table").empty(), data = !config.text("data.name").empty();
+  if (table == data)
+    throw UsageError(
+        table ? "search: --data and --table exclude each other"
+              : "search: nothing judges the candidates; give --table FILE, or --data NAME to train them");
+  config.fill("budget.strict", table);
+  fill_augment(config);
+}
+
+}  // namespace mixop::cli
