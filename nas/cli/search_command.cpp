@@ -39,7 +39,6 @@ int refuse(const std::string& strategy) {
 
 void add_search(CLI::App& app, Action& action) {
   CLI::App* search = app.add_subcommand("search", "search an architecture; each strategy has its own --help");
-  search->allow_extras();  // of a strategy that is not there, which is what to complain about
   search->callback([search, &action] {
     if (!search->get_subcommands().empty()) return;
     const auto words = search->remaining();
@@ -51,6 +50,7 @@ void add_search(CLI::App& app, Action& action) {
   darts->config.add_options(*sub);
   sub->callback([darts, &action] { action = [darts] { return darts->run(); }; });
   add_blackbox(*search, action);
+  search->allow_extras();  // of a strategy that is not there, which is what to complain about; subs would inherit it
 }
 
 }  // namespace mixop::cli
