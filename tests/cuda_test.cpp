@@ -108,6 +108,27 @@ INSTANTIATE_TEST_SUITE_P(
         DirectCase("", {{2, 8, 7, 36}}, {{.window = {5, 1, 4, 2}, .out = 68}}).backward(true, false, true)),
     test_name);
 
+/// One captured graph serves any choice of units.
+class ActiveOnDevice : public OnDevice {};
+TEST_P(ActiveOnDevice, AnyUnits) {
+  CaseProgram exact(GetParam(), kernels::DType::kF64);
+  CaseProgram captured(GetParam(), kernels::DType::kF32, {.poison = true, .device = kernels::Device::kCuda});
+  Tensors in = exact.inputs();
+  for (const std::vector<double>& active : std::vector<std::vector<double>>{
+           {1, 1, 1, 1, 1}, {0, 1, 1, 0, 0}, {1, 0, 0, 0, 1}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 1}}) {
+    in.at("active") = active;
+    const auto want = exact.run(in), got = captured.run(in);
+    for (size_t k = 0; k < want.size(); ++k)
+      for (size_t i = 0; i < want[k].values.size(); ++i)
+        ASSERT_NEAR(want[k].values[i], got[k].values[i], 3e-4) << want[k].name << " " << i;
+  }
+  EXPECT_GT(captured.plan().graph_nodes(), 0U);
+}
+INSTANTIATE_TEST_SUITE_P(separable, ActiveOnDevice,
+                         testing::Values(skipped_units(17, 2).backward(true, true, true, false, {1, 1, 1, 1, 1}),
+                                         skipped_units(20, 1).backward(true, true, true, false, {1, 1, 1, 1, 1})),
+                         test_name);
+
 double round_to_bf16(double v) {
   int exponent = 0;
   const double fraction = std::frexp(v, &exponent);

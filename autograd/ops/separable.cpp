@@ -36,21 +36,25 @@ Shape check_unit(const Graph& g, const Node& n, size_t at, const Window& w, cons
   return z;
 }
 
+/// The number of inputs, and the table of active units where there is one.
+template <class Attrs>
+void check_inputs(const Graph& g, const Node& n, const Attrs& a) {
+  size_t inputs = a.active ? 1 : 0;
+  for (const auto& u : a.units) inputs += u.inputs();
+  MIXOP_CHECK(!a.units.empty() && n.inputs.size() == inputs, n.op->name, ": its units need ", inputs,
+              " inputs, got ", n.inputs.size());
+  if (!a.active) return;
+  const TensorSpec& table = g.spec(n.inputs.back());
+  MIXOP_CHECK(table.dtype == DType::kI32 && table.shape == Shape{static_cast<int64_t>(a.units.size())}, n.op->name,
+              ": the table of active units ", table.shape, " must be ", a.units.size(),
+              " numbers of int32, one a unit");
+}
+
 std::vector<TensorSpec> forward_shape(const Graph& g, const Node& n) {
   const auto& a = n.attr<SeparableAttrs>();
-  size_t at = 0;
-  for (const SeparableUnit& u : a.units) at += u.inputs();
-  if (a.active) ++at;
-  MIXOP_CHECK(!a.units.empty() && n.inputs.size() == at, n.op->name, ": its units need ", at, " inputs, got ",
-              n.inputs.size());
-  if (a.active) {
-    const TensorSpec& table = g.spec(n.inputs.back());
-    MIXOP_CHECK(table.dtype == DType::kI32 && table.shape == Shape{static_cast<int64_t>(a.units.size())},
-                n.op->name, ": the table of active units ", table.shape, " must be ", a.units.size(),
-                " numbers of int32, one a unit");
-  }
+  check_inputs(g, n, a);
   std::vector<TensorSpec> out;
-  at = 0;
+  size_t at = 0;
   for (size_t i = 0; i < a.units.size(); ++i) {
     const SeparableUnit& u = a.units[i];
     MIXOP_CHECK(!u.same_input || (i > 0 && n.inputs[at] == n.inputs[at - a.units[i - 1].inputs()]), n.op->name,
@@ -70,12 +74,9 @@ std::vector<TensorSpec> forward_shape(const Graph& g, const Node& n) {
 
 std::vector<TensorSpec> grad_shape(const Graph& g, const Node& n) {
   const auto& a = n.attr<SeparableGradAttrs>();
-  size_t at = 0;
-  for (const SeparableGradUnit& u : a.units) at += u.inputs();
-  MIXOP_CHECK(!a.units.empty() && n.inputs.size() == at, n.op->name, ": its units need ", at, " inputs, got ",
-              n.inputs.size());
+  check_inputs(g, n, a);
   std::vector<TensorSpec> out, weights;
-  at = 0;
+  size_t at = 0;
   for (const SeparableGradUnit& u : a.units) {
     const size_t x_at = at + u.x_at();
     const Shape z = check_unit(g, n, x_at, u.window, u.load, u.depthwise);
@@ -155,7 +156,8 @@ std::string forward_detail(const Node& n) {
 }
 std::string grad_detail(const Node& n) {
   const auto& a = n.attr<SeparableGradAttrs>();
-  std::string s = kernels::text(a.dx ? "dx" : "", a.sums ? " sums" : "", a.dw ? " dw" : "");
+  std::string s =
+      kernels::text(a.dx ? "dx" : "", a.sums ? " sums" : "", a.dw ? " dw" : "", a.active ? " active" : "");
   for (const SeparableGradUnit& u : a.units) {
     describe(s, u.window, u.load, u.same_input, u.depthwise);
     if (u.sampled) s += "m";

@@ -46,13 +46,14 @@ class Grouper {
   Grouper(Graph& g, std::vector<Value>& outputs, bool shared)
       : g_(g), outputs_(outputs), r_(g, outputs), shared_(shared) {}
 
-  /// Groups the single units for which wanted(attributes) holds.
+  /// Groups the single units for which wanted(attributes) holds, but for those that a table may skip.
   template <class Wanted>
   void run(Order order, size_t most, Wanted&& wanted) {
     std::map<std::vector<Value>, std::vector<Member>> kinds;  // in the order of their keys, hence of their inputs
     std::vector<int> ends(r_.graph().size(), -1);             // of the members
     for (int i = 0; i < r_.graph().size(); ++i) {
-      if (r_.node(i).op != &Kind::op() || attrs(i).units.size() != 1 || !wanted(attrs(i))) continue;
+      if (r_.node(i).op != &Kind::op() || attrs(i).units.size() != 1) continue;
+      if (attrs(i).active || !wanted(attrs(i))) continue;
       const Member m = member(i);
       if (!apart_from_producers(m, ends)) continue;
       ends[i] = m.end;
@@ -191,8 +192,8 @@ void split_gradients(Graph& g, std::vector<Value>& outputs) {
   g = prune(g, outputs);
 }
 
-bool first_half(const SeparableAttrs& a) { return !a.active && !a.units[0].load.norm; }
-bool second_half(const SeparableAttrs& a) { return !a.active && a.units[0].load.norm; }
+bool first_half(const SeparableAttrs& a) { return !a.units[0].load.norm; }
+bool second_half(const SeparableAttrs& a) { return a.units[0].load.norm; }
 
 void group_on_cpu(Graph& g, std::vector<Value>& outputs) {
   Grouper<Forward>(g, outputs, true).run(Order::kEarliestEnd, kNoLimit, [](const SeparableAttrs& a) {

@@ -13,12 +13,15 @@
 // separable_grad, per unit      composite: [mask_scale,] bn_grad, conv2d_dgrad (1x1), conv2d_dgrad (depthwise,
 //                               masked), conv2d_wgrad (both), conv2d (depthwise, for y), bn_reduce
 //   dy, z, mean, rstd, s1, s2 [, gamma] [, table] [, factor [N]],  x [, mean, rstd [, gamma, beta]] [, w_dw], w_pw
+//     [, for all units together: active [units] of int32]
 //   -> per group of units that share x: [dx [, s1, s2]], then per unit: [[dw_dw,] dw_pw]
 //        dz = gamma rstd (a dy - s1/M - zhat s2/M) with zhat = (z - mean) rstd and M = N H' W'; a is
 //             table[scale_index] and the factor of the sample (drop path: mask / keep), 1 where there is none
 //        dY = dz w_pw^T, dx = sum over the group [t(x) > 0] depthwise^T(dY), masked only where t has a relu
 //        dw_pw = y^T dz, dw_dw[r,s,c] = sum dY t(x) shifted; y is computed again
 //        s1 = sum dx, s2 = sum dx xhat with xhat = (x - mean) rstd: what bn_reduce gives for the norm of t
+//        A unit whose element of `active` is 0 adds nothing to dx and has weight gradients of 0; none of its
+//        operands is read, nor x where no unit of the group is active
 //   dx accumulate; dw never.
 #pragma once
 
@@ -80,9 +83,10 @@ struct SeparableGradUnit {
 
 struct SeparableGradAttrs {
   std::vector<SeparableGradUnit> units;
-  bool dx = true;     ///< wanted
-  bool sums = false;  ///< s1 and s2 of each dx are wanted; every unit's load has a norm then
-  bool dw = true;     ///< wanted
+  bool dx = true;       ///< wanted
+  bool sums = false;    ///< s1 and s2 of each dx are wanted; every unit's load has a norm then
+  bool dw = true;       ///< wanted
+  bool active = false;  ///< a table [units] of int32 is the last input; units whose element is 0 are skipped
 
   size_t outputs_of_group() const { return dx ? (sums ? 3 : 1) : 0; }
 };

@@ -35,8 +35,9 @@ inline SeparableOperands separable_operands(const Call& call, size_t i) {
 }
 
 /// Whether unit i is computed, as the call's table says; host memory.
-inline bool is_active(const Call& call, size_t i) {
-  return !call.attr<SeparableAttrs>().active || call.in.back().as<int32_t>()[i] != 0;
+template <class Attrs>
+bool is_active(const Call& call, size_t i) {
+  return !call.attr<Attrs>().active || call.in.back().as<int32_t>()[i] != 0;
 }
 
 struct SeparableGradOperands {

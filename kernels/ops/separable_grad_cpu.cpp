@@ -158,7 +158,8 @@ class SeparableGrad {
 
 bool accepts(const Call& call) {
   const auto& a = call.attr<SeparableGradAttrs>();
-  return all_float32(call) && std::all_of(a.units.begin(), a.units.end(), [](const SeparableGradUnit& u) {
+  return !a.active && all_float32(call) &&
+         std::all_of(a.units.begin(), a.units.end(), [](const SeparableGradUnit& u) {
            const Window& w = u.window;
            return w.stride <= ImagePass::kMaxStride &&
                   (u.depthwise ? w.kernel <= Axis::kMaxTaps : w.kernel == 1 && w.pad <= 0);

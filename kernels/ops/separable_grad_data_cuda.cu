@@ -59,6 +59,14 @@ __device__ __forceinline__ void for_strip(const SeparableGradArgs& g, const Data
   }
 }
 
+/// Whether any unit of the group is: else dx and its sums are 0, and nothing is read for them.
+__device__ __forceinline__ bool any_active(const SeparableGradData& data, const SeparableGradGroup& group) {
+  const int end = data.first[group.first_part + group.parts];
+  int n = data.first[group.first_part];
+  while (n < end && !data.unit[n].is_active()) ++n;
+  return n < end;
+}
+
 template <class Shape, bool kTf32, class S>
 __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData& data,
                                               const SeparableGradGroup& group) {
@@ -78,11 +86,14 @@ __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData&
 #pragma unroll
       for (float4& v : phase) v = make_float4(0, 0, 0, 0);
 
+  const bool any = any_active(data, group);
+  if (!any && part > 0) return;
   const int end = data.first[group.first_part + part + 1];
   int n = data.first[group.first_part + part];
   if (data.unit[n].dilation == 2) {
     for (; n < end && data.unit[n].dilation == 2; ++n) {
       const SeparableGradArgs& u = data.unit[n];
+      if (!u.is_active()) continue;
       with_data_tile<Shape, 2>(u,
                                [&]<class Tile>() { add_unit<Tile, kTf32>(shared, u, place, data.strips_at, sum); });
     }
@@ -90,13 +101,14 @@ __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData&
   }
   for (; n < end; ++n) {
     const SeparableGradArgs& u = data.unit[n];
+    if (!u.is_active()) continue;
     with_data_tile<Shape, 1>(u,
                              [&]<class Tile>() { add_unit<Tile, kTf32>(shared, u, place, data.strips_at, sum); });
   }
 
   const int c = place.channel + thread % Shape::kQuads * 4;
   const bool present = c < g.channels;
-  if (group.parts > 1) {
+  if (group.parts > 1 && any) {
     const int64_t elements = g.rows() * g.channels;
     float* const share = group.shares + part * elements + c;
     if (present)
@@ -115,7 +127,7 @@ __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData&
   if (present) {
     const GradLoadQuad t(g.load, c);
     for_strip<Shape>(g, place, sum, [&](int64_t pixel, float4 v) {
-      if (t.relu || group.sums) {
+      if (any && (t.relu || group.sums)) {
         const float4 x = g.x.load4(pixel * g.x_ld + c);
         v = t.masked(v, x);
         s1 = cuda::add4(s1, v);
@@ -140,7 +152,7 @@ __device__ __forceinline__ void data_of_group(S shared, const SeparableGradData&
     const int channel = place.channel + e % Shape::kGroup;
     if (channel >= g.channels) return;
     if (e < Shape::kGroup) g.dx_s1[channel] = static_cast<float>(v);
-    else g.dx_s2[channel] = static_cast<float>(v * g.load.rstd[channel]);
+    else g.dx_s2[channel] = any ? static_cast<float>(v * g.load.rstd[channel]) : 0.0f;
   });
 }
 

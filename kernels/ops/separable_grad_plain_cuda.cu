@@ -12,6 +12,7 @@ constexpr int kThreads = 256;
 struct Scratch {
   float *dy, *y;  ///< [N,H',W',C]; y only where weight gradients are wanted
   float* dx;      ///< [N,H,W,C]: the sum over the units of a group
+  int before;     ///< units of the group that come before this one
 };
 
 /// Element t of the filter; without a depthwise half the one element is 1.
@@ -31,6 +32,7 @@ __device__ __forceinline__ float shown(const SeparableGradArgs& u, int64_t image
 /// dY = dz w_pw^T and y = depthwise(t(x)): a thread owns elements.
 __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch to) {
   cuda::wait_for_earlier();
+  if (!u.is_active()) return;
   const int64_t elements = u.out_rows() * u.channels, step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < elements; e += step) {
     const int c = static_cast<int>(e % u.channels);
@@ -51,14 +53,16 @@ __global__ void separable_grad_plain_dy(const SeparableGradArgs u, const Scratch
 }
 
 /// dx = or += depthwise^T(dY), not masked yet: a thread owns elements.
-__global__ void separable_grad_plain_dx(const SeparableGradArgs u, const Scratch s, bool add) {
+__global__ void separable_grad_plain_dx(const SeparableGradArgs u, const Scratch s) {
   cuda::wait_for_earlier();
+  const bool active = u.is_active(), add = s.before > 0;
+  if (!active && add) return;
   const int64_t elements = u.rows() * u.channels, step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < elements; e += step) {
     const int c = static_cast<int>(e % u.channels);
     const int64_t pixel = e / u.channels, image = pixel / u.width / u.height;
     float sum = add ? s.dx[e] : 0.0f;
-    for (int t = 0; t < u.kernel * u.kernel; ++t) {
+    for (int t = 0; active && t < u.kernel * u.kernel; ++t) {
       const int64_t h = pixel / u.width % u.height + u.pad - int64_t{t} / u.kernel * u.dilation;
       const int64_t w = pixel % u.width + u.pad - int64_t{t} % u.kernel * u.dilation;
       if (h < 0 || w < 0 || h % u.stride != 0 || w % u.stride != 0) continue;
@@ -75,13 +79,15 @@ __global__ void __launch_bounds__(kThreads)
     separable_grad_plain_finish(const SeparableGradArgs u, const Scratch s) {
   cuda::wait_for_earlier();
   const int c = static_cast<int>(blockIdx.x);
+  bool any = !u.active;  // of the group's units is active: else nothing is read for dx
+  for (int i = 0; !any && i <= s.before; ++i) any = u.active[-i] != 0;
   double s1 = 0, s2 = 0;
   for (int64_t p = threadIdx.x; p < u.rows(); p += kThreads) {
-    const float x = u.load.relu || u.dx_s1 ? u.x.load(p * u.x_ld + c) : 0.0f;
-    const float v = u.load.relu && u.load(x, c) <= 0 ? 0.0f : s.dx[p * u.channels + c];
+    const float x = any && (u.load.relu || u.dx_s1) ? u.x.load(p * u.x_ld + c) : 0.0f;
+    const float v = any && !(u.load.relu && u.load(x, c) <= 0) ? s.dx[p * u.channels + c] : 0.0f;
     const int64_t to = p * u.dx_ld + c;
     u.dx.store(to, u.add ? u.dx.load(to) + v : v);
-    if (!u.dx_s1) continue;
+    if (!u.dx_s1 || !any) continue;
     s1 += v;
     s2 += static_cast<double>(v) * (x - u.load.mean[c]);
   }
@@ -90,7 +96,7 @@ __global__ void __launch_bounds__(kThreads)
   s2 = cuda::block_sum<kThreads>(s2);
   if (threadIdx.x != 0) return;
   u.dx_s1[c] = static_cast<float>(s1);
-  u.dx_s2[c] = static_cast<float>(s2 * u.load.rstd[c]);
+  u.dx_s2[c] = any ? static_cast<float>(s2 * u.load.rstd[c]) : 0.0f;
 }
 
 /// dw_dw and then dw_pw: a block owns an element.
@@ -98,6 +104,10 @@ __global__ void __launch_bounds__(kThreads)
     separable_grad_plain_weights(const SeparableGradArgs u, const Scratch s) {
   cuda::wait_for_earlier();
   const int64_t taps = int64_t{u.taps()} * u.channels, e = blockIdx.x;
+  if (!u.is_active()) {
+    if (threadIdx.x == 0) (e < taps ? u.dw_dw[e] : u.dw_pw[e - taps]) = 0;
+    return;
+  }
   double sum = 0;
   if (e < taps) {
     const int c = static_cast<int>(e % u.channels), t = static_cast<int>(e / u.channels);
@@ -142,17 +152,17 @@ void separable_grad_plain(const Call& call, const std::vector<SeparableGradPlain
   const Largest n(call);
   const Exec& exec = *call.exec;
   float* const scratch = exec.scratch<float>();
-  for (size_t i = 0; i < a.units.size(); ++i) {
+  for (size_t i = 0, first = 0; i < a.units.size(); ++i) {
+    if (!a.units[i].same_input) first = i;
     const auto [dx, dw] = wanted[i];
     if (!dx && !dw) continue;
     const SeparableGradArgs u = separable_grad_args(call, i);
-    const Scratch s{scratch, dw ? scratch + n.dy : nullptr, scratch + 2 * n.dy};
+    const Scratch s{scratch, dw ? scratch + n.dy : nullptr, scratch + 2 * n.dy, static_cast<int>(i - first)};
     cuda::launch_dependent(exec, "separable_grad_plain_dy", separable_grad_plain_dy,
                            cuda::grid_for(u.out_rows() * u.channels, kThreads), dim3(kThreads), 0, u, s);
     if (dx)
       cuda::launch_dependent(exec, "separable_grad_plain_dx", separable_grad_plain_dx,
-                             cuda::grid_for(u.rows() * u.channels, kThreads), dim3(kThreads), 0, u, s,
-                             a.units[i].same_input);
+                             cuda::grid_for(u.rows() * u.channels, kThreads), dim3(kThreads), 0, u, s);
     if (dw)
       cuda::launch_dependent(exec, "separable_grad_plain_weights", separable_grad_plain_weights,
                              dim3(static_cast<unsigned>(u.channels * (u.taps() + u.k))), dim3(kThreads), 0, u, s);

@@ -18,6 +18,7 @@ struct SeparableGradArgs {
   cuda::DeviceLoader load;
   float *dx_s1, *dx_s2;  ///< of the group; what is not wanted is null
   float *dw_dw, *dw_pw;
+  const int* active;  ///< null, or this unit's element of the call's table
   int dy_ld, z_ld, x_ld, dx_ld;
   int images, height, width, channels;  ///< of x
   int out_height, out_width, k;         ///< of z
@@ -28,6 +29,7 @@ struct SeparableGradArgs {
   __host__ __device__ int taps() const { return depthwise ? kernel * kernel : 0; }
   __host__ __device__ int64_t rows() const { return int64_t{images} * height * width; }
   __host__ __device__ int64_t out_rows() const { return int64_t{images} * out_height * out_width; }
+  __device__ bool is_active() const { return !active || *active != 0; }
   __device__ float factor_of(int64_t image) const { return factor ? factor[image] : 1.0f; }
 };
 
@@ -56,6 +58,7 @@ inline SeparableGradArgs separable_grad_args(const Call& call, size_t i) {
           .dx_s2 = data(o.dx_s2),
           .dw_dw = data(o.dw_dw),
           .dw_pw = data(o.dw_pw),
+          .active = call.attr<SeparableGradAttrs>().active ? call.in.back().as<int32_t>() + i : nullptr,
           .dy_ld = extent(o.dy->ld),
           .z_ld = extent(o.z->ld),
           .x_ld = extent(o.x->ld),

@@ -71,6 +71,17 @@ __device__ __forceinline__ void weights_of_unit(S shared, const SeparableGradArg
   });
 }
 
+/// The weight gradients of a unit that is not active: its first block of each 16 channels writes them.
+__device__ __forceinline__ void no_weights_of_unit(const SeparableGradArgs& u, const SeparableGradWork& work) {
+  const int groups = (u.channels + kGroup - 1) / kGroup, block = static_cast<int>(blockIdx.x) - work.first_block;
+  if (block >= groups) return;
+  const int channel = block * kGroup, channels = min(kGroup, u.channels - channel);
+  for (int e = static_cast<int>(threadIdx.x); e < u.taps() * channels; e += kThreads)
+    u.dw_dw[e / channels * u.channels + channel + e % channels] = 0;
+  for (int e = static_cast<int>(threadIdx.x); e < channels * u.k; e += kThreads)
+    u.dw_pw[int64_t{channel} * u.k + e] = 0;
+}
+
 template <bool kTf32>
 __global__ void __launch_bounds__(kThreads, 3) separable_grad_weight_tiles(const SeparableGradWeights weights) {
   cuda::wait_for_earlier();
@@ -78,6 +89,7 @@ __global__ void __launch_bounds__(kThreads, 3) separable_grad_weight_tiles(const
   using Products = std::conditional_t<kTf32, MmaProducts, FmaProducts>;
   const int i = entry_of_block(weights.work, weights.units);
   const SeparableGradArgs& u = weights.unit[i];
+  if (!u.is_active()) return no_weights_of_unit(u, weights.work[i]);
   with_input_tile(u, [&]<class Tile>() {
     weights_of_unit<Tile, Products, kTf32>(shared, u, weights.work[i], weights.tickets);
   });

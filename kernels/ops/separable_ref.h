@@ -67,7 +67,7 @@ template <class T>
 void separable_ref(const Call& call) {
   const auto& a = call.attr<SeparableAttrs>();
   for (size_t u = 0; u < a.units.size(); ++u) {
-    if (!is_active(call, u)) continue;
+    if (!is_active<SeparableAttrs>(call, u)) continue;
     const SeparableOperands o = separable_operands(call, u);
     const int64_t channels = o.x->last(), k_count = o.z->last();
     Shape y_shape = o.z->shape;
@@ -143,9 +143,9 @@ void data_gradient(const SeparableGradOperands& o, const Loader<T>& t, const std
     });
 }
 
-/// Writes dx of a group and its sums.
+/// Writes dx of a group and its sums; where no unit of it is active all of them are 0, whatever x is.
 template <class T>
-void finish_group(const SeparableGradOperands& o, const Loader<T>& t, const std::vector<T>& dx) {
+void finish_group(const SeparableGradOperands& o, const Loader<T>& t, const std::vector<T>& dx, bool active) {
   const int64_t channels = o.x->last();
   for (int64_t c = 0; c < channels; ++c) {
     double s1 = 0, s2 = 0;
@@ -154,7 +154,8 @@ void finish_group(const SeparableGradOperands& o, const Loader<T>& t, const std:
       T& to = o.dx->template as<T>()[p * o.dx->ld + c];
       to = o.dx->write == Write::kAdd ? to + v : v;
       s1 += v;
-      if (o.dx_s2) s2 += static_cast<double>(v) * (o.x->template as<T>()[p * o.x->ld + c] - t.mean[c]) * t.rstd[c];
+      if (o.dx_s2 && active)
+        s2 += static_cast<double>(v) * (o.x->template as<T>()[p * o.x->ld + c] - t.mean[c]) * t.rstd[c];
     }
     if (!o.dx_s1) continue;
     o.dx_s1->template as<T>()[c] = static_cast<T>(s1);
@@ -162,27 +163,41 @@ void finish_group(const SeparableGradOperands& o, const Loader<T>& t, const std:
   }
 }
 
+/// Writes the weight gradients of one unit and adds what it contributes to dx of its group, each where wanted.
+template <class T>
+void add_unit_gradients(const SeparableGradOperands& o, const Loader<T>& t, std::vector<T>& dx) {
+  const int64_t channels = o.x->last(), k_count = o.z->last();
+  Shape y_shape = o.z->shape;
+  y_shape[3] = channels;
+  const std::vector<T> dz = norm_gradient<T>(o);
+  std::vector<T> dy(y_shape.elements(), T(0));
+  for (int64_t p = 0; p < o.z->rows(); ++p)
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t k = 0; k < k_count; ++k)
+        dy[p * channels + c] += dz[p * k_count + k] * o.w_pw->template as<T>()[c * k_count + k];
+  if (o.dw_pw) weight_gradients<T>(o, t, dz, dy, y_shape);
+  if (o.dx) data_gradient<T>(o, t, dy, y_shape, dx);
+}
+
 template <class T>
 void separable_grad_ref(const Call& call) {
   const auto& a = call.attr<SeparableGradAttrs>();
   std::vector<T> dx;
+  bool group_active = false;
   for (size_t u = 0; u < a.units.size(); ++u) {
     const SeparableGradOperands o = separable_grad_operands(call, u);
     const Loader<T> t(call, o.unit->load, o.load_at);
-    const int64_t channels = o.x->last(), k_count = o.z->last();
-    Shape y_shape = o.z->shape;
-    y_shape[3] = channels;
-    const std::vector<T> dz = norm_gradient<T>(o);
-    std::vector<T> dy(y_shape.elements(), T(0));
-    for (int64_t p = 0; p < o.z->rows(); ++p)
-      for (int64_t c = 0; c < channels; ++c)
-        for (int64_t k = 0; k < k_count; ++k)
-          dy[p * channels + c] += dz[p * k_count + k] * o.w_pw->template as<T>()[c * k_count + k];
-    if (a.dw) weight_gradients<T>(o, t, dz, dy, y_shape);
-    if (!a.dx) continue;
-    if (!o.unit->same_input) dx.assign(o.x->shape.elements(), T(0));
-    data_gradient<T>(o, t, dy, y_shape, dx);
-    if (u + 1 == a.units.size() || !a.units[u + 1].same_input) finish_group<T>(o, t, dx);
+    const bool active = is_active<SeparableGradAttrs>(call, u);
+    if (!o.unit->same_input) dx.assign(a.dx ? o.x->shape.elements() : 0, T(0)), group_active = false;
+    group_active |= active;
+    if (active) {
+      add_unit_gradients<T>(o, t, dx);
+    } else {
+      if (o.dw_dw) std::fill_n(o.dw_dw->template as<T>(), o.dw_dw->shape.elements(), T(0));
+      if (o.dw_pw) std::fill_n(o.dw_pw->template as<T>(), o.dw_pw->shape.elements(), T(0));
+    }
+    const bool last = u + 1 == a.units.size() || !a.units[u + 1].same_input;
+    if (a.dx && last) finish_group<T>(o, t, dx, group_active);
   }
 }
 

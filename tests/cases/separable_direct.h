@@ -39,16 +39,13 @@ class DirectCase {
     for (size_t i = 0; i < xs_.size(); ++i) load_at_.push_back(norm(kernels::text("load", i), xs_[i].last(), true));
   }
 
-  /// z and its statistics, of all units, or of those whose element of `active` is not 0.
+  /// z and its statistics, of all units, or of those whose element of `active` is not 0; operands of the others are
+  /// NaN.
   Case forward(bool stats, const std::vector<int>& active = {}) {
-    case_.name = "separable" + case_.name + (stats ? " stats" : "") + (active.empty() ? "" : " active");
-    for (const int a : active) case_.name += kernels::text(" ", a);
+    case_.name = "separable" + case_.name + (stats ? " stats" : "");
     std::vector<int> weights;
     for (size_t i = 0; i < units_.size(); ++i) weights.push_back(add_weights(i));
-    if (!active.empty()) {
-      const int table = add("active", {static_cast<int64_t>(units_.size())}, CaseInput::Fill::kLabels);
-      case_.inputs[static_cast<size_t>(table)].labels = active;
-    }
+    if (!active.empty()) add_active(active, weights);
     case_.build = [=, *this](autograd::Graph& g, const std::vector<autograd::Value>& in) {
       kernels::SeparableAttrs attrs{{}, stats, !active.empty()};
       std::vector<autograd::Value> operands;
@@ -71,12 +68,14 @@ class DirectCase {
     return std::move(case_);
   }
 
-  /// dx of all inputs with their sums, and the gradients of the weights, as far as they are wanted. With `add` the
-  /// first result goes into a sum with one more tensor.
-  Case backward(bool dx, bool sums, bool dw, bool add_to_dx = false) {
+  /// dx of all inputs with their sums, and the gradients of the weights, as far as they are wanted. With `add` each
+  /// dx goes into a sum with one more tensor. Operands of units whose element of `active` is 0 are NaN.
+  Case backward(bool dx, bool sums, bool dw, bool add_to_dx = false, const std::vector<int>& active = {}) {
     case_.name = "separable_grad" + case_.name + (dx ? " dx" : "") + (sums ? " sums" : "") + (dw ? " dw" : "") +
                  (add_to_dx ? " added" : "");
     const int table = add("table", {3, 4});
+    const size_t before = case_.inputs.size();
+    for (size_t i = 0; add_to_dx && i < xs_.size(); ++i) add(kernels::text("before", i), xs_[i]);
     std::vector<int> weights, arriving;
     for (size_t i = 0; i < units_.size(); ++i) {
       const DirectUnit& u = units_[i];
@@ -91,8 +90,9 @@ class DirectCase {
       add(kernels::text("factor", i), {x[0]});
       weights.push_back(add_weights(i));
     }
+    if (!active.empty()) add_active(active, arriving);
     case_.build = [=, *this](autograd::Graph& g, const std::vector<autograd::Value>& in) {
-      kernels::SeparableGradAttrs attrs{{}, dx, sums, dw};
+      kernels::SeparableGradAttrs attrs{{}, dx, sums, dw, !active.empty()};
       std::vector<autograd::Value> operands;
       for (size_t i = 0; i < units_.size(); ++i) {
         const DirectUnit& u = units_[i];
@@ -109,11 +109,12 @@ class DirectCase {
         if (u.sampled) operands.push_back(first[7]);
         push_unit(operands, in, u, weights[i]);
       }
+      if (!active.empty()) operands.push_back(in.back());
       std::vector<autograd::Value> out = g.add(autograd::kSeparableGrad, operands, attrs);
       if (add_to_dx) {  // each input's gradient adds to something that is there before
         const size_t step = attrs.outputs_of_group();
         for (size_t i = 0; i < xs_.size(); ++i)
-          out[i * step] = autograd::sum(g, {autograd::add(g, in[i], in[i]), out[i * step]});
+          out[i * step] = autograd::sum(g, {autograd::add(g, in[before + i], in[before + i]), out[i * step]});
       }
       return out;
     };
@@ -146,6 +147,25 @@ class DirectCase {
     add(kernels::text("w_pw", i), {1, 1, channels, u.out});
     return first;
   }
+  /// The table as the last input; unit i's own operands begin at first[i] and go on to those of the next, or the
+  /// end.
+  void add_active(const std::vector<int>& active, std::vector<int> first) {
+    const auto undefine = [&](int begin, int end) {
+      for (int i = begin; i < end; ++i) case_.inputs[static_cast<size_t>(i)].fill = CaseInput::Fill::kUndefined;
+    };
+    first.push_back(static_cast<int>(case_.inputs.size()));
+    std::vector<bool> read(xs_.size());
+    case_.name += " active";
+    for (size_t i = 0; i < units_.size(); ++i) {
+      case_.name += kernels::text(" ", active[i]);
+      if (active[i]) read[static_cast<size_t>(units_[i].x)] = true;
+      else undefine(first[i], first[i + 1]);
+    }
+    for (size_t i = 0; i < xs_.size(); ++i)
+      if (!read[i]) undefine(x_at_[i], x_at_[i] + 1), undefine(load_at_[i], load_at_[i] + 4);
+    const int table = add("active", {static_cast<int64_t>(units_.size())}, CaseInput::Fill::kLabels);
+    case_.inputs[static_cast<size_t>(table)].labels = active;
+  }
   void push_unit(std::vector<autograd::Value>& operands, const std::vector<autograd::Value>& in,
                  const DirectUnit& u, int weights) const {
     operands.push_back(in[static_cast<size_t>(x_at_[static_cast<size_t>(u.x)])]);
@@ -160,6 +180,15 @@ class DirectCase {
   std::vector<DirectUnit> units_;
   std::vector<int> x_at_, load_at_;
 };
+
+/// Four units of one input, of all kinds, and one of another.
+inline DirectCase skipped_units(int64_t channels, int stride) {
+  const kernels::OnLoad affine{.norm = true, .affine = true, .relu = true};
+  DirectUnit three{.window = {3, stride, 1, 1}, .out = channels, .load = affine}, five = three, other = three;
+  five.window = {5, stride, 4, 2}, other.x = 1;
+  return DirectCase("", {{2, 10, 8, channels}, {2, 10, 8, channels}},
+                    {five, three, pointwise_unit(8, stride, 0, 0, affine), five, other});
+}
 
 inline std::vector<Case> separable_direct_cases() {
   using kernels::OnLoad;
@@ -197,13 +226,21 @@ inline std::vector<Case> separable_direct_cases() {
     second.x = 1;
     add({{2, 8, 8, c}, {2, 8, 8, c}}, {three, pointwise_unit(c / 2, 2, 1, 0, relu), second}, false);
     // Units that are skipped, of two kinds.
-    cases.push_back(
-        DirectCase("", {{2, 9, 10, c}}, {three, pointwise_unit(c / 2 + 1, 2), pointwise_unit(c / 2, 2), five})
-            .forward(c == 16, {0, 1, 1, 0}));
-    cases.push_back(
-        DirectCase("", {{2, 9, 10, c}}, {three, pointwise_unit(c / 2 + 1, 2), pointwise_unit(c / 2, 2), five})
-            .forward(true, {1, 0, 0, 1}));
+    const DirectCase kinds("", {{2, 9, 10, c}},
+                           {three, pointwise_unit(c / 2 + 1, 2), pointwise_unit(c / 2, 2), five});
+    cases.push_back(DirectCase(kinds).forward(c == 16, {0, 1, 1, 0}));
+    cases.push_back(DirectCase(kinds).forward(true, {1, 0, 0, 1}));
   }
+  // Gradients of which some, all or none are skipped, also all of one input; 17 channels take plain kernels.
+  for (const int64_t c : {17, 20})
+    for (const int stride : {1, 2}) {
+      const DirectCase units = skipped_units(c, stride);
+      for (const std::vector<int>& active :
+           std::vector<std::vector<int>>{{0, 1, 0, 1, 1}, {0, 0, 0, 0, 1}, {0, 0, 0, 0, 0}, {1, 1, 1, 1, 1}})
+        cases.push_back(DirectCase(units).backward(true, true, true, false, active));
+      cases.push_back(DirectCase(units).backward(true, false, false, true, {0, 0, 1, 0, 0}));
+      cases.push_back(DirectCase(units).backward(false, false, true, false, {1, 0, 0, 1, 0}));
+    }
   // Many units of a small input, with the sums of what they add up to.
   for (const int stride : {1, 2}) {
     std::vector<DirectUnit> units{pointwise_unit(8, stride, stride - 1, 0, affine)};

@@ -16,8 +16,9 @@ struct CaseInput {
     kPositive,
     kLabels,
     kMask,
-    kPixels
-  };  ///< kLabels: integers in [0, limit); kMask: 0 or 1; kPixels: uint8 in [0, 256)
+    kPixels,
+    kUndefined
+  };  ///< kLabels: integers in [0, limit); kMask: 0 or 1; kPixels: uint8 in [0, 256); kUndefined: NaN
   std::string name;
   kernels::Shape shape;
   Fill fill = Fill::kNormal;

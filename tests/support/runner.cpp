@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <set>
 
@@ -47,6 +48,9 @@ std::vector<double> random_values(const std::string& case_name, const CaseInput&
         break;
       case CaseInput::Fill::kMask:
         v[i] = u < 0.6 ? 1 : 0;
+        break;
+      case CaseInput::Fill::kUndefined:
+        v[i] = std::numeric_limits<double>::quiet_NaN();
         break;
     }
   }
