@@ -42,8 +42,15 @@ std::vector<TensorSpec> stats_shape(const Graph& g, const Node& n) {
   return std::vector<TensorSpec>(3, TensorSpec{{x.shape.last()}, x.dtype});
 }
 std::vector<TensorSpec> rstd_shape(const Graph& g, const Node& n) {
-  check_inputs(g, n, 0, 1, 0, 1);
-  return {g.spec(n.inputs[0])};
+  const auto count = static_cast<size_t>(attrs_of(n).count);
+  MIXOP_CHECK(count >= 1 && n.inputs.size() == count, "bn_rstd: its attributes need ", count, " inputs, got ",
+              n.inputs.size());
+  std::vector<TensorSpec> out;
+  for (const Value v : n.inputs) {
+    MIXOP_CHECK(g.shape(v).rank() == 1, "bn_rstd: the variances ", g.shape(v), " must be a vector over channels");
+    out.push_back(g.spec(v));
+  }
+  return out;
 }
 std::vector<TensorSpec> apply_shape(const Graph& g, const Node& n) {
   const size_t count = attrs_of(n).affine ? 5 : 3;

@@ -44,7 +44,8 @@ void group_separable(Graph& graph, std::vector<Value>& outputs, bool apart);
 /// Sums of gradients, and views, stand directly behind the last of their inputs, so that who reads them can come
 /// early (hoist_sums.cpp).
 void hoist_sums(Graph& graph, std::vector<Value>& outputs);
-/// Several bn_reduce become one, for a device (group_reductions.cpp). Prunes the graph.
+/// Several bn_reduce become one, and so do the bn_rstd of an evaluation, for a device (group_reductions.cpp).
+/// Prunes the graph.
 void group_reductions(Graph& graph, std::vector<Value>& outputs);
 
 /// All of these in order: composites become nodes of their own, and as few as suits the device.

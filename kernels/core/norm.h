@@ -12,7 +12,7 @@ struct BatchNormAttrs {
   double momentum = 0.1;    ///< weight of the new statistics in the running ones
   bool training = true;     ///< the statistics come from x itself and carry gradient
   bool affine = false;      ///< gamma (and in bn_apply beta) are among the inputs
-  int count = 1;            ///< bn_reduce: norms whose sums it takes, one after the other among the operands
+  int count = 1;            ///< bn_reduce, bn_rstd: norms that they serve, one after the other among the operands
   int running = 0;          ///< bn_stats: pairs of running statistics among the inputs, at most kMostRunning
   bool scaled = false;      ///< the arriving gradient is table[scale_index] * dy; table is the last input
   int64_t scale_index = 0;  ///< element of the flattened table

@@ -3,7 +3,7 @@
 //   bn_stats   x [, running_mean, running_var]* -> mean, var (biased), rstd = 1 / sqrt(var + eps)
 //              running = (1 - momentum) running + momentum new in place, with the unbiased variance; norms of the
 //              same x that each keep running statistics of their own are one call with several pairs
-//   bn_rstd    var -> rstd
+//   bn_rstd    var times count -> rstd times count; norms of any channels one after the other
 //   bn_apply   x, mean, rstd [, gamma, beta] -> y = (x - mean) * (rstd * gamma) + beta
 //   bn_reduce  (dy, x, mean, rstd) times count [, table] -> (s1 = sum dy, s2 = sum dy * zhat) times count, with
 //              zhat = (x - mean) * rstd; norms of any shapes one after the other, a table with count 1 only

@@ -12,8 +12,9 @@ namespace mixop::kernels {
 template <class T>
 void bn_rstd_ref(const Call& call) {
   const double eps = call.attr<BatchNormAttrs>().eps;
-  for (int64_t c = 0; c < call.in[0].last(); ++c)
-    call.out[0].as<T>()[c] = static_cast<T>(1 / std::sqrt(call.in[0].as<T>()[c] + eps));
+  for (size_t n = 0; n < call.in.size(); ++n)
+    for (int64_t c = 0; c < call.in[n].last(); ++c)
+      call.out[n].as<T>()[c] = static_cast<T>(1 / std::sqrt(call.in[n].as<T>()[c] + eps));
 }
 
 template <class T>

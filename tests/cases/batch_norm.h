@@ -71,6 +71,30 @@ inline std::vector<Case> batch_norm_cases() {
                        const Value a = autograd::batch_norm(g, in[0], {}), b = autograd::batch_norm(g, in[1], {});
                        return Values{autograd::concat(g, {autograd::scale(g, in[2], a, 4), b}, 3)};
                      }});
+  // Evaluation of several norms, of two eps; their deviations are computed together, of more than one launch takes.
+  for (const int norms : {3, 1200}) {
+    Case many{kernels::text("batch_norm evaluation of ", norms, " norms"), {}, {}};
+    for (int n = 0; n < norms; ++n) {
+      const Shape c{norms > 3 ? 1 : 300 - 149 * n};
+      many.inputs.push_back({.name = kernels::text("x", n), .shape = {2, c[0]}, .differentiate = norms == 3});
+      many.inputs.push_back({.name = kernels::text("mean", n), .shape = c, .differentiate = false});
+      many.inputs.push_back({.name = kernels::text("var", n),
+                             .shape = c,
+                             .fill = CaseInput::Fill::kPositive,
+                             .differentiate = false});
+    }
+    many.build = [norms](Graph& g, const Values& in) {
+      Values out;
+      for (size_t n = 0; n < static_cast<size_t>(norms); ++n) {
+        BatchNorm bn{.running_mean = in[3 * n + 1], .running_var = in[3 * n + 2]};
+        bn.eps = n % 11 == 1 ? 1e-3 : 1e-5;
+        bn.training = false;
+        out.push_back(autograd::batch_norm(g, in[3 * n], bn));
+      }
+      return out;
+    };
+    cases.push_back(many);
+  }
   // bn_reduce of several norms in one call, and of more than one launch takes.
   for (const size_t norms : {2, 3, 26}) {
     Case many{kernels::text("bn_reduce of ", norms, " norms"), {}, {}};
