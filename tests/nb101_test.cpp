@@ -10,7 +10,7 @@
 #include "nas/md5.h"
 #include "nas/space/nb101.h"
 #include "nas/space/nb101_text.h"
-#include "support/published_data.h"
+#include "tests/support/published_data.h"
 
 namespace mixop {
 namespace {

@@ -9,7 +9,7 @@
 #include "nas/space/darts_space.h"
 #include "nas/space/nb201.h"
 #include "nas/space/spaces.h"
-#include "support/published_data.h"
+#include "tests/support/published_data.h"
 
 namespace mixop {
 namespace {

@@ -1,13 +1,13 @@
-// mixop arch: genotypes as text, numbers and pictures.
+// mixop arch: architectures as text, numbers and pictures; here DARTS genotypes, in arch_spaces.cpp any space.
 #include <fmt/format.h>
 
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "autograd/files.h"
-#include "nas/cli/commands.h"
+#include "nas/cli/arch_command.h"
 #include "nas/cli/model_options.h"
+#include "nas/cli/usage.h"
 #include "nas/draw.h"
 #include "nas/genotypes_published.h"
 
@@ -16,12 +16,6 @@ namespace {
 
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
-/// "-" is standard output.
-void write(const std::string& file, const std::string& text) {
-  if (file == "-") print(text);
-  else autograd::write_file(file, text);
-}
-
 std::string name_of(const nas::Genotype& g) { return g.name.empty() ? "genotype" : g.name; }
 
 int list() {
@@ -29,13 +23,18 @@ int list() {
   return kOk;
 }
 
-int parse(const std::string& spec) {
+int parse(const SpaceFlags& flags, const std::string& spec) {
+  if (!flags.space.empty()) return convert_in_space(flags, spec, "text");
   const nas::Genotype g = nas::load_genotype(spec);
   print((g.name.empty() ? "" : g.name + " = ") + nas::format_genotype(g) + "\n");
   return kOk;
 }
 
-int convert(const std::string& spec, const std::string& form) {
+int convert(const SpaceFlags& flags, const std::string& spec, const std::string& form) {
+  if (!flags.space.empty()) return convert_in_space(flags, spec, form.empty() ? "text" : form);
+  if (!form.empty() && form != "darts" && form != "json")
+    throw UsageError("convert: --to " + form +
+                     ": a genotype has the forms darts and json; other spaces need --space");
   const nas::Genotype g = nas::load_genotype(spec);
   print((form == "json" ? nas::format_json(g) : nas::format_genotype(g)) + "\n");
   return kOk;
@@ -69,9 +68,15 @@ int stats(const ModelOptions& model, bool as_json) {
 }
 
 struct Drawing {
+  SpaceFlags flags;
   std::string spec, svg, dot, cell = "both";
 
   int run() const {
+    if (!flags.space.empty() && flags.space != "darts") {
+      if (!svg.empty() || cell != "both")
+        throw UsageError("draw: --svg and --cell are for DARTS genotypes; of " + flags.space + " there is --dot");
+      return draw_in_space(flags, spec, dot);
+    }
     const nas::Genotype g = nas::load_genotype(spec);
     std::vector<nas::CellKind> kinds;
     if (cell != "reduce") kinds.push_back(nas::CellKind::normal);
@@ -79,48 +84,56 @@ struct Drawing {
     if (!dot.empty()) {
       std::string text;
       for (const nas::CellKind kind : kinds) text += nas::draw_dot(g, kind);
-      write(dot, text);
+      write_output(dot, text);
     }
     if (!svg.empty() || dot.empty())
-      write(svg.empty() ? "-" : svg,
-            kinds.size() == 2 ? nas::draw_svg_both(g) : nas::draw_svg(g.cell(kinds[0]), name_of(g) + ", " + cell));
+      write_output(svg.empty() ? "-" : svg, kinds.size() == 2
+                                                ? nas::draw_svg_both(g)
+                                                : nas::draw_svg(g.cell(kinds[0]), name_of(g) + ", " + cell));
     return kOk;
   }
 };
 
 CLI::App* with_spec(CLI::App& arch, const std::string& name, const std::string& help, std::string& spec) {
   CLI::App* command = arch.add_subcommand(name, help);
-  command->add_option("spec", spec, "Name, text or @file of a genotype")->required();
+  command->add_option("spec", spec, "Name, text or @file of an architecture")->required();
   return command;
 }
 
 }  // namespace
 
 void add_arch(CLI::App& app, Action& action) {
-  CLI::App* arch = app.add_subcommand("arch", "Genotypes: check, count, convert, draw");
+  CLI::App* arch = app.add_subcommand("arch", "Architectures: check, count, convert, draw");
   arch->require_subcommand(1);
 
   arch->add_subcommand("list", "Names of the published genotypes")->callback([&action] { action = list; });
 
-  auto spec = std::make_shared<std::string>(), form = std::make_shared<std::string>("darts");
-  with_spec(*arch, "parse", "Check a genotype and print it in full", *spec)->callback([spec, &action] {
-    action = [spec] { return parse(*spec); };
-  });
+  auto flags = std::make_shared<SpaceFlags>();
+  auto spec = std::make_shared<std::string>(), form = std::make_shared<std::string>();
+  CLI::App* check = with_spec(*arch, "parse", "Check an architecture and print it in full", *spec);
+  flags->add_to(*check);
+  check->callback([flags, spec, &action] { action = [flags, spec] { return parse(*flags, *spec); }; });
 
-  CLI::App* to = with_spec(*arch, "convert", "Print a genotype in another form", *spec);
-  to->add_option("--to", *form, "darts or json")->check(CLI::IsMember({"darts", "json"}));
-  to->callback([spec, form, &action] { action = [spec, form] { return convert(*spec, *form); }; });
+  CLI::App* to = with_spec(*arch, "convert", "Print an architecture in another form", *spec);
+  flags->add_to(*to);
+  to->add_option("--to", *form,
+                 "text, numbers; darts: darts, json; nb201: digits, nats, naslib; nb101: pruned, json, hash");
+  to->callback(
+      [flags, spec, form, &action] { action = [flags, spec, form] { return convert(*flags, *spec, *form); }; });
+
+  add_space_commands(*arch, action);
 
   auto model = std::make_shared<ModelOptions>();
   auto as_json = std::make_shared<bool>(false);
-  CLI::App* count = arch->add_subcommand("stats", "Parameters and multiply-adds of the network of a genotype");
-  model->add_to(*count);
-  count->add_flag("--json", *as_json, "Print JSON");
-  count->callback([model, as_json, &action] { action = [model, as_json] { return stats(*model, *as_json); }; });
+  CLI::App* sizes = arch->add_subcommand("stats", "Parameters and multiply-adds of the network of a genotype");
+  model->add_to(*sizes);
+  sizes->add_flag("--json", *as_json, "Print JSON");
+  sizes->callback([model, as_json, &action] { action = [model, as_json] { return stats(*model, *as_json); }; });
 
   auto drawing = std::make_shared<Drawing>();
   CLI::App* draw =
       with_spec(*arch, "draw", "Draw the cells (default: SVG of both on standard output)", drawing->spec);
+  drawing->flags.add_to(*draw);
   draw->add_option("--svg", drawing->svg, "Write an SVG picture to this file ('-': standard output)");
   draw->add_option("--dot", drawing->dot, "Write graphviz source to this file ('-': standard output)");
   draw->add_option("--cell", drawing->cell, "normal, reduce or both")
