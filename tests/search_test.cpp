@@ -12,10 +12,17 @@ namespace {
 
 // Counts the 3x3 convolutions of a NAS-Bench-201 cell.
 class Toy final : public nas::ImmediateEvaluator {
+ public:
+  explicit Toy(int slots = 1) : slots_(slots) {}
+  int slots() const override { return slots_; }
+
  protected:
   nas::Outcome evaluate(const nas::Candidate& c) override {
     return {.accuracy = static_cast<double>(std::count(c.arch.begin(), c.arch.end(), 3)), .cost = 10};
   }
+
+ private:
+  int slots_;
 };
 
 TEST(Random, IsItsPosition) {
@@ -47,28 +54,50 @@ TEST(Loop, StrictBudgetIsNeverPassed) {
   }
 }
 
+TEST(Loop, WithMoreSecondsTheRefusedEvaluationIsMade) {
+  const auto space = nas::find_space("nb201");
+  for (const int slots : {1, 3}) {
+    const auto count = [&](double seconds, const nas::Json* from, nas::Json* to) {
+      const auto strategy = nas::find_strategy("random").make(*space, nas::Settings({}), 0);
+      Toy toy(slots);
+      nas::SearchLoop loop(*strategy, toy, {.seconds = seconds});
+      if (from) loop.load(*from);
+      loop.run();
+      if (to) *to = loop.save();
+      return std::pair(loop.evaluations(), loop.best().candidate.arch);
+    };
+    nas::Json at_95;
+    EXPECT_EQ(count(95, nullptr, &at_95).first, 9);
+    EXPECT_EQ(count(95, &at_95, nullptr).first, 9);
+    EXPECT_EQ(count(300, &at_95, nullptr), count(300, nullptr, nullptr));
+  }
+}
+
 TEST(Loop, ResumesToTheSameHistory) {
   const auto space = nas::find_space("nb201");
-  for (const nas::StrategyInfo* info : nas::strategies()) {
-    std::vector<nas::Arch> whole, halves;
-    const auto record = [](std::vector<nas::Arch>& to) {
-      return [&to](const nas::Evaluated& e, const nas::SearchLoop&) { to.push_back(e.candidate.arch); };
-    };
-    Toy toy;
-    const auto make = [&] { return info->make(*space, nas::Settings(info->settings), 3); };
-    const auto one = make();
-    nas::SearchLoop loop(*one, toy, {.evaluations = 150}, record(whole));
-    loop.run();
-    const auto two = make(), three = make();
-    nas::SearchLoop first(*two, toy, {.evaluations = 150}, record(halves));
-    for (int i = 0; i < 117; ++i) first.step();
-    const std::string saved = first.save().dump();
-    nas::SearchLoop second(*three, toy, {.evaluations = 150}, record(halves));
-    second.load(nas::Json::parse(saved));
-    second.run();
-    EXPECT_EQ(whole, halves) << info->name;
-    EXPECT_EQ(loop.best().candidate.id, second.best().candidate.id) << info->name;
-  }
+  for (const int slots : {1, 3})
+    for (const nas::StrategyInfo* info : nas::strategies()) {
+      std::vector<nas::Arch> whole, halves;
+      const auto record = [](std::vector<nas::Arch>& to) {
+        return [&to](const nas::Evaluated& e, const nas::SearchLoop&) { to.push_back(e.candidate.arch); };
+      };
+      Toy one_toy(slots), two_toy(slots), three_toy(slots);
+      const auto make = [&] { return info->make(*space, nas::Settings(info->settings), 3); };
+      const auto one = make();
+      nas::SearchLoop loop(*one, one_toy, {.evaluations = 150}, record(whole));
+      loop.run();
+      const auto two = make(), three = make();
+      nas::SearchLoop first(*two, two_toy, {.evaluations = 150}, record(halves));
+      for (int i = 0; i < 117; ++i) first.step();
+      const std::string saved = first.save().dump();
+      three->ask();  // load() forgets whatever was before
+      nas::SearchLoop second(*three, three_toy, {.evaluations = 150}, record(halves));
+      second.load(nas::Json::parse(saved));
+      EXPECT_EQ(second.save().dump(), saved) << info->name;
+      second.run();
+      EXPECT_EQ(whole, halves) << info->name << ", " << slots << " at a time";
+      EXPECT_EQ(loop.best().candidate.id, second.best().candidate.id) << info->name;
+    }
 }
 
 }  // namespace

@@ -46,7 +46,9 @@ class SearchLoop {
   /// Starts what the evaluator takes now; true: step() would not wait.
   bool ready();
 
-  /// Strategy, counters, best and the candidates under way, which load() starts again.
+  /// Strategy, counters, best and the candidates under way, which are started again by step() after a load(). The
+  /// budget and the evaluator's slots may be others then. load() is for a loop that has not stepped; throws
+  /// mixop::Error when it has.
   Json save() const;
   void load(const Json& state);
 
@@ -58,11 +60,12 @@ class SearchLoop {
   Evaluator& evaluator_;
   Budget budget_;
   Observer observe_;
-  std::deque<Candidate> under_way_;
+  std::deque<Candidate> under_way_;  // asked, not told; the first started_ of them are with the evaluator
+  size_t started_ = 0;
   Evaluated best_;
   double seconds_ = 0;
   int64_t evaluations_ = 0, failures_ = 0;
-  bool over_ = false;
+  double refused_ = 0;  // cost of the evaluation, the oldest under way, that would pass the budget
 };
 
 }  // namespace mixop::nas
