@@ -1,6 +1,8 @@
 // Regularised (aging) evolution (Real et al. 2019, AmoebaNet): the best of a small random sample of the population
 // has a mutated child; the child enters the population and the oldest member leaves it.
+#include <algorithm>
 #include <deque>
+#include <numeric>
 
 #include "nas/search/strategies.h"
 
@@ -21,9 +23,9 @@ class RegularizedEvolution final : public Strategy {
 
  protected:
   std::optional<Candidate> propose() override {
-    // Only what was told can be a parent: with parallel asks the first children may have to wait.
     if (asked() < population_) return Candidate{.arch = space_.sample(random_)};
-    if (members_.empty()) return {};
+    // With parallel asks the first child waits until the whole population was told.
+    if (static_cast<int64_t>(members_.size()) < population_) return {};
     return Candidate{.arch = space_.mutate(members_[parent()].arch, random_).arch};
   }
 
@@ -53,20 +55,24 @@ class RegularizedEvolution final : public Strategy {
     double accuracy;
   };
 
+  /// The most accurate of a sample, the first drawn of equals.
   size_t parent() {
     const auto n = static_cast<int64_t>(members_.size());
-    std::vector<size_t> sample;
+    std::optional<size_t> best;
+    const auto consider = [&](size_t i) {
+      if (!best || members_[i].accuracy > members_[*best].accuracy) best = i;
+    };
     if (without_replacement_) {
-      for (int64_t i = 0; i < n; ++i) sample.push_back(static_cast<size_t>(i));
-      random_.shuffle(sample);
-      sample.resize(static_cast<size_t>(std::min(sample_, n)));
+      order_.resize(members_.size());
+      std::iota(order_.begin(), order_.end(), 0);
+      for (int64_t i = 0; i < std::min(sample_, n); ++i) {
+        std::swap(order_[static_cast<size_t>(i)], order_[static_cast<size_t>(i + random_.below(n - i))]);
+        consider(order_[static_cast<size_t>(i)]);
+      }
     } else {
-      for (int64_t i = 0; i < sample_; ++i) sample.push_back(static_cast<size_t>(random_.below(n)));
+      for (int64_t i = 0; i < sample_; ++i) consider(static_cast<size_t>(random_.below(n)));
     }
-    size_t best = sample[0];
-    for (const size_t i : sample)
-      if (members_[i].accuracy > members_[best].accuracy) best = i;
-    return best;
+    return *best;
   }
 
   const Space& space_;
@@ -74,6 +80,7 @@ class RegularizedEvolution final : public Strategy {
   bool without_replacement_, kill_worst_;
   Random random_;
   std::deque<Member> members_;  // oldest first
+  std::vector<size_t> order_;   // kept for its memory
 };
 
 }  // namespace
