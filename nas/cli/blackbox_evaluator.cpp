@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "kernels/core/check.h"
+#include "nas/cli/blackbox_table.h"
 #include "nas/cli/candidate_training.h"
 #include "nas/cli/run_record.h"
 #include "nas/network.h"
@@ -77,6 +78,7 @@ class Training final : public RunEvaluator {
 
 std::unique_ptr<RunEvaluator> make_evaluator(const Config& config, const nas::Space& space,
                                              const std::filesystem::path& run, bool inherits) {
+  if (!config.text("search.table").empty()) return make_table_evaluator(config, space);
   return std::make_unique<Training>(config, space, run, inherits);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "kernels/core/check.h"
+#include "nas/cli/blackbox_table.h"
 #include "nas/cli/candidate_training.h"
 #include "nas/cli/keys.h"
 
@@ -39,18 +40,22 @@ Key strategy_key(const nas::Setting& setting) {
 std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy) {
   std::vector<Key> keys;
   for (const nas::Setting& setting : strategy.settings) keys.push_back(strategy_key(setting));
+  append(keys, {real_key("budget.seconds", "--budget-seconds", 0, "sum of the candidates' costs, 0: any")
+                    .at_least(0)
+                    .when_resumed(OnResume::kMayChange),
+                int_key("budget.evaluations", "--evaluations", 0, "candidates, 0: any")
+                    .in(0, kLargest)
+                    .when_resumed(OnResume::kMayChange),
+                real_key("budget.target", "--target", 0, "stop at this accuracy in per cent, 0: never")
+                    .in(0, 100)
+                    .when_resumed(OnResume::kMayChange),
+                bool_key("budget.strict", "--strict", {},
+                         "leave out a candidate that would pass --budget-seconds; on for tables"),
+                text_key("search.strategy", "", strategy.name, "").one_of({strategy.name})});
+  append(keys, table_keys());
   append(
       keys,
-      {real_key("budget.seconds", "--budget-seconds", 0, "sum of the candidates' costs, 0: any").at_least(0),
-       int_key("budget.evaluations", "--evaluations", 0, "candidates, 0: any").in(0, kLargest),
-       real_key("budget.target", "--target", 0, "stop at this accuracy in per cent, 0: never").in(0, 100),
-       bool_key("budget.strict", "--strict", {},
-                "leave out a candidate that would pass --budget-seconds; on for tables"),
-       text_key("search.strategy", "", strategy.name, "").one_of({strategy.name}),
-       text_key("search.table", "--table", "", "look candidates up in this table")
-           .when_resumed(OnResume::kMayChange),
-       text_key("search.dataset", "--dataset", "cifar10", "of the table"),
-       int_key("search.under_way", "--under-way", 4,
+      {int_key("search.under_way", "--under-way", 4,
                "candidates asked for before the first of them is told; part of the result, unlike --workers. "
                "Tables: 1")
            .in(1, 4096),

@@ -44,6 +44,8 @@ bool BlackboxSession::restore() {
   } catch (const Json::exception& e) {
     kernels::fail(found->path.string(), ": not the state of this kind of search: ", e.what());
   }
+  written_ = evaluations();
+  needed_ = needed_weights();
   done_before_ = share_done();
   progress_.say(fmt::format("going on after evaluation {} from {}", evaluations(), found->path.string()));
   return true;
@@ -95,15 +97,20 @@ void BlackboxSession::checkpoint() {
   written_ = evaluations();
   since_checkpoint_.lap();
 
-  CandidateWorkers* workers = judge_.workers();
-  const auto parents = strategy_.parents();
-  if (!workers || !parents) return;
-  // Also those of the checkpoint before: it takes over should this one be damaged.
-  const std::set<int64_t> now(parents->begin(), parents->end());
-  std::set<int64_t> kept = now;
-  kept.merge(parents_before_);
-  workers->keep_only(kept);
-  parents_before_ = now;
+  if (CandidateWorkers* workers = judge_.workers()) {
+    // The checkpoint before takes over should this one be damaged.
+    std::set<int64_t> kept = needed_;
+    needed_ = needed_weights();
+    kept.insert(needed_.begin(), needed_.end());
+    workers->keep_only(kept);
+  }
+}
+
+std::set<int64_t> BlackboxSession::needed_weights() const {
+  std::set<int64_t> ids;
+  if (const CandidateWorkers* workers = judge_.workers()) ids = workers->in_use();
+  if (const auto parents = strategy_.parents()) ids.insert(parents->begin(), parents->end());
+  return ids;
 }
 
 double BlackboxSession::share_done() const {

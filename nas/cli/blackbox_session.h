@@ -35,6 +35,8 @@ class BlackboxSession {
  private:
   void record(const nas::Evaluated& evaluated);
   void checkpoint();
+  /// Candidates whose weights a search resumed from here may read.
+  std::set<int64_t> needed_weights() const;
   void show();
   double share_done() const;  // of the budget
   double wall_seconds() const { return wall_before_ + clock_.elapsed(); }
@@ -53,9 +55,9 @@ class BlackboxSession {
   double done_before_ = 0;  // share of the budget that was spent when this process began
   double wall_before_ = 0;  // of the processes before this one
   nas::Stopwatch since_start_, since_checkpoint_;
-  int64_t written_ = -1;              // evaluations in the newest checkpoint
-  int64_t best_written_ = -1;         // candidate in best.txt
-  std::set<int64_t> parents_before_;  // candidates that the newest checkpoint may inherit from
+  int64_t written_ = -1;       // evaluations in the newest checkpoint
+  int64_t best_written_ = -1;  // candidate in best.txt
+  std::set<int64_t> needed_;   // needed_weights() of the newest checkpoint
 };
 
 }  // namespace mixop::cli

@@ -37,13 +37,16 @@ datasets::Augment augment_of(const Config& config, const datasets::Dataset& data
 nas::TrainOptions options_of(const Config& c, const nas::TrainingChoices& choices) {
   nas::TrainOptions o;
   const std::string optimizer = choices.optimizer.empty() ? c.text("train.optimizer") : choices.optimizer;
-  MIXOP_CHECK(optimizer == "sgd" || optimizer == "adam", "optimiser '", optimizer, "' is none of sgd, adam");
+  MIXOP_CHECK(optimizer == "sgd" || optimizer == "adam" || optimizer == "adamw", "optimiser '", optimizer,
+              "' is none of sgd, adam, adamw");
   o.lr = choices.lr.value_or(c.real(optimizer == "sgd" ? "train.lr" : "train.adam_lr"));
   o.sgd = {.momentum = c.real("train.momentum"),
            .weight_decay = c.real("train.weight_decay"),
            .clip = c.real("train.grad_clip"),
            .nesterov = c.on("train.nesterov")};
-  if (optimizer == "adam") o.adam = autograd::Adam{.weight_decay = o.sgd.weight_decay, .clip = o.sgd.clip};
+  if (optimizer != "sgd")
+    o.adam =
+        autograd::Adam{.weight_decay = o.sgd.weight_decay, .clip = o.sgd.clip, .decoupled = optimizer == "adamw"};
   o.drop_path_prob = 0;
   return o;
 }
@@ -59,9 +62,9 @@ std::vector<Key> candidate_keys() {
       real_key("train.epochs", "--train-epochs", 1, "of a candidate, unless the strategy says how many")
           .in(1e-6, 1e6),
       int_key("train.batch", "--train-batch", 64, "images per step").in(1, 1000000),
-      text_key("train.optimizer", "--train-optimizer", "sgd", "of the weights").one_of({"sgd", "adam"}),
+      text_key("train.optimizer", "--train-optimizer", "sgd", "of the weights").one_of({"sgd", "adam", "adamw"}),
       real_key("train.lr", "--train-lr", 0.05, "learning rate of SGD, cosine to 0").at_least(0),
-      real_key("train.adam_lr", "--train-adam-lr", 0.001, "of Adam, cosine to 0").at_least(0),
+      real_key("train.adam_lr", "--train-adam-lr", 0.001, "of Adam and AdamW, cosine to 0").at_least(0),
       real_key("train.momentum", "--train-momentum", 0.9, "of SGD").in(0, 1),
       bool_key("train.nesterov", "--train-nesterov", true, "Nesterov's momentum"),
       real_key("train.weight_decay", "--train-weight-decay", 5e-4, "L2, added after clipping").at_least(0),

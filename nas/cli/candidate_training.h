@@ -23,8 +23,9 @@ struct CandidateData {
 /// Throws mixop::Error when the images do not suffice, and what the readers throw.
 CandidateData open_candidate_data(const Config& config);
 
-/// How the network is sized and trained; a space may choose learning rate, optimiser (sgd, adam) and augmentation
-/// (none, or of crop, flip, cutout some joined by +) of an architecture itself, which beats the configuration.
+/// How the network is sized and trained; a space may choose learning rate, optimiser (sgd, adam, adamw) and
+/// augmentation (none, or of crop, flip, cutout some joined by +) of an architecture itself, which beats the
+/// configuration.
 class CandidateTraining {
  public:
   /// Throws mixop::Error when the architecture cannot be built on these images.

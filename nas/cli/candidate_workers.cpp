@@ -137,12 +137,16 @@ nas::Outcome CandidateWorkers::finish() {
   return outcome;
 }
 
-void CandidateWorkers::keep_only(const std::set<int64_t>& ids) {
+std::set<int64_t> CandidateWorkers::in_use() const {
+  std::set<int64_t> ids;
+  for (const UnderWay& work : under_way_) ids.insert({work.candidate.id, work.candidate.parent});
+  return ids;
+}
+
+void CandidateWorkers::keep_only(const std::set<int64_t>& ids) const {
   if (!fs::is_directory(options_.run / "weights")) return;
   std::set<fs::path> kept;
   for (const int64_t id : ids) kept.insert(weights_file(id));
-  for (const UnderWay& work : under_way_)
-    for (const int64_t id : {work.candidate.id, work.candidate.parent}) kept.insert(weights_file(id));
   std::vector<fs::path> old;
   for (const auto& entry : fs::directory_iterator(options_.run / "weights"))
     if (entry.path().extension() == ".safetensors" && !kept.contains(entry.path())) old.push_back(entry.path());

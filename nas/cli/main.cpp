@@ -23,6 +23,13 @@ const CLI::App& chosen(const CLI::App& app) {
   return subs.empty() ? app : chosen(*subs.front());
 }
 
+// "search random"; empty for the command itself.
+std::string path_of(const CLI::App& app) {
+  if (!app.get_parent()) return "";
+  const std::string parent = path_of(*app.get_parent());
+  return (parent.empty() ? "" : parent + " ") + app.get_name();
+}
+
 // What was not understood, and what it may have been meant to be.
 std::string unknown_argument(const CLI::App& app) {
   const CLI::App& sub = chosen(app);
@@ -35,7 +42,7 @@ std::string unknown_argument(const CLI::App& app) {
   } else {
     for (const CLI::App* command : sub.get_subcommands({})) known.push_back(command->get_name());
   }
-  const std::string where = sub.get_parent() ? sub.get_name() + ": " : "";
+  const std::string where = sub.get_parent() ? path_of(sub) + ": " : "";
   const std::string guess = nearest(word, known);
   return where + "unknown argument '" + word + "'" + (guess.empty() ? "" : "; the nearest is '" + guess + "'");
 }
@@ -67,7 +74,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     if (!app.remaining(true).empty()) return complain(kUsage, unknown_argument(app));
     return complain(kUsage, std::string(e.what()) + "; see mixop " +
-                                (chosen(app).get_parent() ? chosen(app).get_name() + " " : "") + "--help");
+                                (chosen(app).get_parent() ? path_of(chosen(app)) + " " : "") + "--help");
   } catch (const UsageError& e) {
     return complain(kUsage, e.what());
   } catch (const std::bad_alloc&) {

@@ -1,0 +1,96 @@
+#include "nas/cli/blackbox_table.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "autograd/files.h"
+#include "kernels/core/check.h"
+#include "nas/cli/keys.h"
+#include "nas/table/table_evaluator.h"
+
+namespace mixop::cli {
+namespace {
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> words;
+  for (size_t at = 0; at < list.size();) {
+    const size_t end = std::min(list.find(',', at), list.size());
+    words.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return words;
+}
+
+nas::TableProtocol protocol_of(const Config& config) {
+  using Noise = nas::TableProtocol::Noise;
+  return {.dataset = config.text("search.dataset"),
+          .epochs = static_cast<int>(config.integer("search.table_epochs")),
+          .noise = config.text("search.noise") == "trial" ? Noise::kTrial : Noise::kMean,
+          .seed = static_cast<uint64_t>(config.integer("search.seed")),
+          .objectives = split(config.text("search.objectives"))};
+}
+
+class Lookup final : public RunEvaluator {
+ public:
+  Lookup(const Config& config, const nas::Space& space)
+      : files_(split(config.text("search.table"))),
+        table_(nas::Table::open(files_)),
+        evaluator_(table_, protocol_of(config)) {
+    MIXOP_CHECK(table_.space().name() == space.name(), files_.front(), ": is a table of the space ",
+                table_.space().name(), ", not of ", space.name(), "; give --space ", table_.space().name());
+  }
+
+  nas::Evaluator& evaluator() override { return evaluator_; }
+
+  Json data() const override {
+    Json sums = Json::array();
+    for (const std::string& file : files_) sums.push_back(autograd::sha256(autograd::read_file(file)));
+    return {{"tables", sums}};
+  }
+
+  std::string describe() const override {
+    return fmt::format("candidates: looked up among {} ({}): {} after {} epochs; costs are {}\n", table_.rows(),
+                       table_.source(), evaluator_.protocol().dataset, evaluator_.protocol().epochs,
+                       evaluator_.timed() ? "recorded seconds" : "those of a validation pass");
+  }
+
+  std::string report(const nas::Arch& best) const override {
+    const auto row = table_.find(best);
+    std::string text;
+    if (!row) return text;
+    for (const nas::ReportedAccuracy& r : nas::reported_accuracies(table_, *row)) {
+      text += r.dataset + ":";
+      if (!std::isnan(r.valid)) text += fmt::format(" validation {:.2f} %", r.valid);
+      if (!std::isnan(r.test)) text += fmt::format(" test {:.2f} %", r.test);
+      text += " (trained for longest)\n";
+    }
+    return text;
+  }
+
+ private:
+  std::vector<std::string> files_;
+  nas::Table table_;
+  nas::TableEvaluator evaluator_;
+};
+
+}  // namespace
+
+std::vector<Key> table_keys() {
+  return {
+      text_key("search.table", "--table", "", "look candidates up in this table, or several: A,B,...")
+          .when_resumed(OnResume::kMayChange),
+      text_key("search.dataset", "--dataset", "cifar10", "of the table"),
+      int_key("search.table_epochs", "--table-epochs", 0,
+              "recorded schedule that guides the search, 0: 12 or the longest")
+          .in(0, 1000000),
+      text_key("search.noise", "--noise", "mean", "of the recorded runs of a candidate").one_of({"mean", "trial"}),
+      text_key("search.objectives", "--objectives", "",
+               "columns of the table to be minimised beside the error: A,B,...")};
+}
+
+std::unique_ptr<RunEvaluator> make_table_evaluator(const Config& config, const nas::Space& space) {
+  return std::make_unique<Lookup>(config, space);
+}
+
+}  // namespace mixop::cli
