@@ -51,6 +51,21 @@ class Anchored final : public nas::Space {
   }
 };
 
+// Four decisions of five values, each of a kind of its own.
+class Apart final : public nas::Space {
+ public:
+  std::string name() const override { return "apart"; }
+  std::string describe() const override { return "decisions that share no head"; }
+  Arch parse(std::string_view) const override { return {}; }
+  std::string format(const Arch&) const override { return {}; }
+  std::vector<int> kinds() const override { return {5, 5, 5, 5}; }
+  double count() const override { return 625; }
+  bool next(const Arch& prefix, Decision& d) const override {
+    d = {.kind = static_cast<int>(prefix.size()), .legal = {0, 1, 2, 3, 4}};
+    return prefix.size() < 4;
+  }
+};
+
 std::vector<Arch> enumerate(const nas::Space& space) {
   std::vector<Arch> all;
   const std::function<void(const Arch&)> walk = [&](const Arch& prefix) {
@@ -228,14 +243,12 @@ class Reward final : public nas::ImmediateEvaluator {
   Function accuracy_;
 };
 
-// The candidates of a search over NAS-Bench-201 cells.
-std::vector<Arch> search(const std::string& strategy, const std::map<std::string, std::string>& settings,
+std::vector<Arch> search(const nas::Space& space, const std::string& strategy, const std::string& lr,
                          Reward::Function accuracy, int evaluations) {
-  const auto space = nas::find_space("nb201");
   const nas::StrategyInfo& info = nas::find_strategy(strategy);
-  nas::Settings values(info.settings);
-  for (const auto& [name, value] : settings) values.set(name, value);
-  const auto made = info.make(*space, values, 0);
+  nas::Settings settings(info.settings);
+  if (!lr.empty()) settings.set("lr", lr);
+  const auto made = info.make(space, settings, 0);
   Reward reward(accuracy);
   std::vector<Arch> archs;
   nas::SearchLoop(*made, reward, {.evaluations = evaluations},
@@ -243,11 +256,6 @@ std::vector<Arch> search(const std::string& strategy, const std::map<std::string
       .run();
   return archs;
 }
-
-struct Policy {
-  const char *name, *lr;
-};
-constexpr Policy kPolicies[] = {{"reinforce", "0.02"}, {"nas-rl", "0.005"}, {"ppo", "0.003"}};
 
 // Entropy in bits of one decision over the last 500 candidates.
 double entropy(const std::vector<Arch>& archs, size_t position) {
@@ -260,16 +268,23 @@ double entropy(const std::vector<Arch>& archs, size_t position) {
 }
 
 TEST(Policies, OnlyTheRewardedDecisionCollapses) {
-  for (const Policy& policy : kPolicies) {
+  struct Case {
+    const char *name, *lr;
+    int evaluations;
+    double least;  // of 2.32 bits; what drifts meanwhile is most with the inner steps of ppo
+  };
+  for (const Case& c :
+       {Case{"reinforce", "0.02", 2500, 1.8}, {"nas-rl", "6e-4", 6000, 1.8}, {"ppo", "5e-4", 3000, 1.0}}) {
     const auto archs = search(
-        policy.name, {{"lr", policy.lr}}, [](const Arch& a) { return a[0] == 3 ? 90.0 : 60.0; }, 2500);
-    EXPECT_EQ(archs.back()[0], 3) << policy.name;
-    EXPECT_LT(entropy(archs, 0), 0.5) << policy.name;
-    for (size_t position = 1; position < 6; ++position) EXPECT_GT(entropy(archs, position), 1.2) << policy.name;
+        Apart(), c.name, c.lr, [](const Arch& a) { return a[1] == 3 ? 90.0 : 60.0; }, c.evaluations);
+    EXPECT_EQ(archs.back()[1], 3) << c.name;
+    EXPECT_LT(entropy(archs, 1), 0.2) << c.name;
+    for (const size_t other : {0, 2, 3}) EXPECT_GT(entropy(archs, other), c.least) << c.name << " " << other;
   }
 }
 
 TEST(Policies, BeatRandomDraws) {
+  const auto space = nas::find_space("nb201");
   const Reward::Function convolutions = [](const Arch& a) {
     return 40.0 + 10 * static_cast<double>(std::count(a.begin(), a.end(), 3));
   };
@@ -278,9 +293,9 @@ TEST(Policies, BeatRandomDraws) {
     for (size_t i = archs.size() - 200; i < archs.size(); ++i) sum += convolutions(archs[i]);
     return sum / 200;
   };
-  EXPECT_NEAR(late_mean(search("random", {}, convolutions, 1500)), 52, 3);
-  for (const Policy& policy : kPolicies)
-    EXPECT_GT(late_mean(search(policy.name, {{"lr", policy.lr}}, convolutions, 1500)), 75) << policy.name;
+  EXPECT_NEAR(late_mean(search(*space, "random", "", convolutions, 1500)), 52, 3);
+  for (const auto& [name, lr] : {std::pair{"reinforce", "0.02"}, {"nas-rl", "0.005"}, {"ppo", "0.003"}})
+    EXPECT_GT(late_mean(search(*space, name, lr, convolutions, 1500)), 75) << name;
 }
 
 }  // namespace
