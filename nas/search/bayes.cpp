@@ -74,17 +74,7 @@ class Bayes final : public Strategy {
   void learn(const Candidate& c, const Outcome& outcome) override {
     pending_.pop_front();
     points_.push_back({c.arch, outcome.accuracy});
-    // In blocks: the oldest leave, the best stay.
-    if (static_cast<int64_t>(points_.size()) > most_points_) {
-      const std::vector<size_t> order = by_accuracy();
-      std::vector<bool> keep(points_.size());
-      for (size_t i = 0; i < order.size(); ++i)
-        keep[order[i]] = static_cast<int64_t>(i) < best_ || order[i] >= points_.size() / 4;
-      std::deque<Point> kept;
-      for (size_t i = 0; i < points_.size(); ++i)
-        if (keep[i]) kept.push_back(points_[i]);
-      points_ = std::move(kept);
-    }
+    if (static_cast<int64_t>(points_.size()) > most_points_) forget();
     ++told_;
   }
 
@@ -123,6 +113,23 @@ class Bayes final : public Strategy {
     std::stable_sort(order.begin(), order.end(),
                      [this](size_t a, size_t b) { return points_[a].accuracy > points_[b].accuracy; });
     return order;
+  }
+
+  // A quarter leaves, the oldest but for the best.
+  void forget() {
+    const std::vector<size_t> order = by_accuracy();
+    std::vector<bool> stays(points_.size());
+    for (size_t i = 0; i < std::min(order.size(), static_cast<size_t>(best_)); ++i) stays[order[i]] = true;
+    size_t leaving = points_.size() / 4;
+    std::deque<Point> kept;
+    for (size_t i = 0; i < points_.size(); ++i) {
+      if (stays[i] || leaving == 0) {
+        kept.push_back(std::move(points_[i]));
+      } else {
+        --leaving;
+      }
+    }
+    points_ = std::move(kept);
   }
 
   // Random draws and neighbours of the best, none twice and none that is known or under way.
@@ -218,7 +225,7 @@ const StrategyInfo kBayes{
      {"beta", Type::kReal, "2", "standard deviations that ucb adds to the mean", 0, 1e6},
      {"target", Type::kText, "z", "standardised accuracies, or their ranks, standardised", 0, 0, {"z", "rank"}},
      {"draws", Type::kInt, "200", "random candidates at each step", 1, 1e6},
-     {"best", Type::kInt, "5", "best points whose neighbours are candidates too", 0, 1e6},
+     {"best", Type::kInt, "5", "best points whose neighbours are candidates too", 1, 8},
      {"fit", Type::kInt, "1", "outcomes between two maximisations of the likelihood; 0: never", 0, 1e9},
      {"length", Type::kReal, "2.4494897", "length scale, or where the first fit begins", 1e-2, 1e3},
      {"variance", Type::kReal, "1", "the kernel's constant, likewise", 1e-9, 1e9},

@@ -12,6 +12,7 @@ const std::vector<const StrategyInfo*>& strategies() {
       &kNasRl,
       &kPpo,
       &kBayes,
+      &kBananas,
       &kLargeScaleEvolution,
       &kQLearning,
       &kGeneticAlgorithm,
