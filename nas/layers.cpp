@@ -79,6 +79,10 @@ Value Layers::linear(Value x, const std::string& name, int64_t out) {
   return autograd::add(g, autograd::linear(g, x, w), g.tensor(weights, path(name + ".b"), {out}, init));
 }
 
+Value Layers::conv_bn_relu(Value x, int64_t out, int kernel, int stride, int64_t groups) {
+  return autograd::relu(g, batch_norm(conv(x, "w", out, kernel, stride, kernel / 2, 1, groups)));
+}
+
 Value Layers::relu_conv_bn(Value x, int64_t out) { return batch_norm(conv(autograd::relu(g, x), "w", out, 1)); }
 
 Value Layers::factorized_reduce(Value x, int64_t out) {

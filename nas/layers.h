@@ -39,6 +39,8 @@ struct Layers {
   /// x [N,K] times a new weight [out,K] plus bias [out]; uniform(+-1/sqrt(K)).
   Value linear(Value x, const std::string& name, int64_t out);
 
+  /// conv k x k ("w", padded to keep the size at stride 1), batch norm, relu.
+  Value conv_bn_relu(Value x, int64_t out, int kernel, int stride = 1, int64_t groups = 1);
   /// relu, conv 1x1, batch norm.
   Value relu_conv_bn(Value x, int64_t out);
   /// relu; concat(conv 1x1 stride 2 of x, conv 1x1 stride 2 of x[1:,1:]); batch norm. Throws when H or W or out is

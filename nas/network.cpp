@@ -181,4 +181,10 @@ NetworkSize measure_supernet(const SupernetOptions& o) {
       o.height, o.width, o.image_channels);
 }
 
+NetworkSize measure_arch(const Space& space, const Arch& arch, const NetworkScale& o) {
+  return measure_network([&](Graph& g, Value x, Stores& stores,
+                             bool training) { return space.build(g, x, stores, arch, o, training); },
+                         o.height, o.width, o.image_channels);
+}
+
 }  // namespace mixop::nas

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "nas/space/space.h"
 #include "nas/supernet.h"
 
 namespace mixop::nas {
@@ -35,5 +36,7 @@ NetworkSize measure_network(const NetworkOptions& options);
 using NetworkBuilder = std::function<NetworkOutputs(Graph& g, Value images, Stores& stores, bool training)>;
 NetworkSize measure_network(const NetworkBuilder& build, int64_t height, int64_t width, int64_t image_channels);
 NetworkSize measure_supernet(const SupernetOptions& options);
+/// Throws mixop::Error as Space::build.
+NetworkSize measure_arch(const Space& space, const Arch& arch, const NetworkScale& scale);
 
 }  // namespace mixop::nas

@@ -33,6 +33,8 @@ class HierarchicalSpace final : public Space {
   /// Of the cell with its motifs put in: their order and those not used do not count.
   ArchKey key(const Arch& arch) const override;
   double count() const override;
+  NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
+                       const NetworkScale& scale, bool training) const override;
   std::string draw_dot(const Arch& arch) const override;
 };
 

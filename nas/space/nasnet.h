@@ -35,6 +35,8 @@ class NasnetSpace final : public Space {
   ArchKey key(const Arch& arch) const override;
   /// With all orders: (prod_b ((b + 2) ops)^2)^2, times 2 a block with the combination.
   double count() const override;
+  NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
+                       const NetworkScale& scale, bool training) const override;
   std::string draw_dot(const Arch& arch) const override;
 
   /// The operations by number.

@@ -36,6 +36,8 @@ class Nb101Space final : public Space {
   /// kOneHot: 21 edges and 5 times 3 operations; kPath: the 364 possible operation sequences of a path.
   size_t features(Encoding encoding) const override;
   void encode(const Arch& arch, Encoding encoding, std::span<float> to) const override;
+  NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
+                       const NetworkScale& scale, bool training) const override;
   std::string draw_dot(const Arch& arch) const override;
 };
 

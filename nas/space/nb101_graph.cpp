@@ -129,6 +129,23 @@ std::vector<int> nb101_paths(const Nb101Graph& g) {
   return paths;
 }
 
+std::array<int64_t, Nb101Graph::kMaxVertices> nb101_channels(const Nb101Graph& g, int64_t in, int64_t out) {
+  std::array<int64_t, Nb101Graph::kMaxVertices> channels{};
+  const int last = g.vertices - 1;
+  channels[0] = in;
+  channels[static_cast<size_t>(last)] = out;
+  const int64_t parts = in_degree(g, last) - g.edge(0, last);
+  int64_t remainder = parts > 0 ? out % parts : 0;
+  for (int v = 1; v < last; ++v)
+    if (g.edge(v, last)) channels[static_cast<size_t>(v)] = out / parts + (remainder-- > 0);
+  for (int v = last; v-- > 1;)
+    for (int to = v + 1; to < last && !g.edge(v, last); ++to)
+      if (g.edge(v, to))
+        channels[static_cast<size_t>(v)] =
+            std::max(channels[static_cast<size_t>(v)], channels[static_cast<size_t>(to)]);
+  return channels;
+}
+
 int64_t count_nb101_cells(int vertices) {
   MIXOP_CHECK(vertices >= 2 && vertices <= Nb101Graph::kMaxVertices, "NAS-Bench-101: cells of ", vertices,
               " vertices; there are 2 to 7");

@@ -42,6 +42,11 @@ ArchKey nb101_key(const Nb101Graph& pruned);
 /// those of one operation, of two, ... (White et al. 2021). A number may occur twice.
 std::vector<int> nb101_paths(const Nb101Graph& pruned);
 
+/// The channels of every vertex of a pruned graph: the output's are divided among the interior vertices that it
+/// reads, the first ones taking the remainder; any other vertex has as many as the widest interior one that reads
+/// it.
+std::array<int64_t, Nb101Graph::kMaxVertices> nb101_channels(const Nb101Graph& pruned, int64_t in, int64_t out);
+
 /// How many different cells have at most `vertices` (2 to 7) vertices: 1, 7, 91, 2,532, 64,542, 423,624.
 int64_t count_nb101_cells(int vertices);
 

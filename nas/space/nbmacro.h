@@ -27,6 +27,8 @@ class NbMacroSpace final : public Space {
   double count() const override { return 6561; }
   /// 9 of the first stage, 3 (1 + 2 + 4) of the second and of the third.
   std::optional<int64_t> count_classes() const override { return 9 * 21 * 21; }
+  NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
+                       const NetworkScale& scale, bool training) const override;
   std::string draw_dot(const Arch& arch) const override;
 };
 
