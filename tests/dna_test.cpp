@@ -133,6 +133,14 @@ TEST(Dna, Networks) {
                 7);
 }
 
+// Whatever descends from the trivial genome can be built.
+TEST(Dna, EveryDrawBuilds) {
+  const nas::DnaSpace space(100);
+  nas::Random random(3);
+  for (int i = 0; i < 60; ++i) build_only(space, space.sample(random), 1 + i % 32);
+  EXPECT_NE(space.draw_dot(space.parse(kForked)).find("0 -> 3 [label=\"conv:3x1:s1:f1024\"]"), std::string::npos);
+}
+
 /// What an identity edge out of the images gives a vertex of other shape, by a network whose only weights are the
 /// classifier's: exact numbers of the resizing.
 TEST(Dna, ReshapesByNearestPixelAndZeroChannels) {

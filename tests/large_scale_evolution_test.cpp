@@ -1,6 +1,7 @@
 // Pairwise tournaments (Real et al. 2017).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -109,6 +110,10 @@ TEST(LargeScaleEvolution, ParentsAreNamedWhereWeightsAreInherited) {
       EXPECT_FALSE(failed.count(c.parent));
     } else if (i >= 4) {
       ++fresh;
+    }
+    const auto parents = strategy->parents();
+    if (c.parent >= 0) {
+      EXPECT_EQ(std::count(parents->begin(), parents->end(), c.parent), 1);
     }
     const bool fails = i % 7 == 0;
     if (fails) failed.insert(c.id);

@@ -95,6 +95,14 @@ TEST(MetaQnn, Networks) {
   EXPECT_THROW(SmallNetwork(*space, space->parse("C(64,1,1), P(5,3), SM"), 4, kernels::DType::kF32), Error);
 }
 
+// Whatever is drawn can be built; also images that are not as large as the rules reckon with.
+TEST(MetaQnn, EveryDrawBuilds) {
+  const auto space = nas::find_space("metaqnn:size=28");
+  nas::Random random(3);
+  for (int i = 0; i < 50; ++i) build_only(*space, space->sample(random), i % 2 ? 28 : 37);
+  EXPECT_NE(space->draw_dot(space->parse("C(64,3,1), GAP, SM")).find("image -> 0 -> 1 -> 2"), std::string::npos);
+}
+
 // i / 2n for the i-th of n: of five layers behind the second and the fourth, 1/4 and 1/2.
 TEST(MetaQnn, DropoutGrowsWithDepth) {
   const auto space = nas::find_space("metaqnn:size=8");

@@ -12,6 +12,14 @@ class LargeScaleEvolution final : public Strategy {
   LargeScaleEvolution(const Space& space, const Settings& s, uint64_t seed)
       : space_(space), population_(s.integer("population")), inherit_(s.text("inherit") == "yes"), random_(seed) {}
 
+  std::optional<std::vector<int64_t>> parents() const override {
+    if (!inherit_) return {};
+    std::vector<int64_t> ids;
+    for (const Member& m : members_)
+      if (!m.failed) ids.push_back(m.id);
+    return ids;
+  }
+
  protected:
   std::optional<Candidate> propose() override {
     if (asked() < population_) return Candidate{.arch = space_.start(random_)};

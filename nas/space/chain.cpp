@@ -10,7 +10,8 @@
 namespace mixop::nas {
 namespace {
 
-constexpr size_t kOwn = 5;  // decisions of a layer before its anchors
+constexpr std::array<int, 5> kOwnValues = {3, 2, 3, 4, 4};  // of a layer's decisions before its anchors
+constexpr size_t kOwn = kOwnValues.size();
 
 std::vector<int32_t> first_values(size_t n) {
   std::vector<int32_t> values(n);
@@ -26,6 +27,12 @@ int32_t number_of(Reader& r, const std::array<int, N>& table) {
   std::string known;
   for (const int v : table) known += (known.empty() ? "" : ", ") + std::to_string(v);
   r.fail_at(begin, "one of ", known);
+}
+
+std::string text_of(const ChainSpace::Layer& l) {
+  return kernels::text(l.kernel, "x", l.kernel, "/", l.stride, ",",
+                       ChainSpace::kPoolings[static_cast<size_t>(l.pooling)], ",", l.filters, ",",
+                       ChainSpace::kActivations[static_cast<size_t>(l.activation)]);
 }
 
 /// Which of the layers before `layer` feed it.
@@ -84,12 +91,13 @@ bool ChainSpace::next(const Arch& prefix, Decision& d) const {
     for (const Kind kind : {kStride, kPooling})
       if (const size_t place = first(i) + kind - kKernel; place < prefix.size()) halvings += prefix[place] > 0;
   const bool halves = d.kind == kStride || d.kind == kPooling;
-  d.legal = first_values(halves && halvings == halvings_ ? 1 : static_cast<size_t>(kinds()[d.kind]));
+  d.legal = first_values(halves && halvings == halvings_ ? 1 : static_cast<size_t>(kOwnValues[at]));
   return true;
 }
 
 std::vector<int> ChainSpace::kinds() const {
-  std::vector<int> sizes = {layers_, 3, 2, 3, 4, 4};
+  std::vector<int> sizes = {layers_};
+  sizes.insert(sizes.end(), kOwnValues.begin(), kOwnValues.end());
   if (skips_) sizes.push_back(2);
   return sizes;
 }
@@ -137,9 +145,7 @@ std::string ChainSpace::format(const Arch& arch) const {
   const std::vector<Layer> all = layers(arch);
   for (size_t i = 0; i < all.size(); ++i) {
     const Layer& l = all[i];
-    text += kernels::text(i ? " " : "", l.kernel, "x", l.kernel, "/", l.stride, ",",
-                          kPoolings[static_cast<size_t>(l.pooling)], ",", l.filters, ",",
-                          kActivations[static_cast<size_t>(l.activation)]);
+    text += kernels::text(i ? " " : "", text_of(l));
     const auto fed = std::count(l.inputs.begin(), l.inputs.end(), true);
     if (i == 0 || (fed == 1 && l.inputs.back())) continue;
     text += "<";
@@ -147,6 +153,25 @@ std::string ChainSpace::format(const Arch& arch) const {
       if (l.inputs[j]) text += kernels::text(n++ ? "+" : "", j);
   }
   return text;
+}
+
+std::string ChainSpace::draw_dot(const Arch& arch) const {
+  std::string dot = "digraph chain {\n  rankdir=LR\n  node [shape=box]\n";
+  const std::vector<Layer> all = layers(arch);
+  std::vector<bool> used(all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    dot += kernels::text("  ", i, " [label=\"", text_of(all[i]), "\"]\n");
+    bool fed = false;
+    for (size_t j = 0; j < i; ++j) {
+      if (!all[i].inputs[j]) continue;
+      dot += kernels::text("  ", j, " -> ", i, "\n");
+      fed = used[j] = true;
+    }
+    if (!fed) dot += kernels::text("  image -> ", i, "\n");
+  }
+  for (size_t i = 0; i < all.size(); ++i)
+    if (!used[i]) dot += kernels::text("  ", i, " -> classifier\n");
+  return dot + "}\n";
 }
 
 double ChainSpace::count() const {

@@ -41,6 +41,7 @@ class ChainSpace final : public Space {
   /// are the architecture's own: scale.channels and scale.cells do not count.
   NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
                        const NetworkScale& scale, bool training) const override;
+  std::string draw_dot(const Arch& arch) const override;
 
   std::vector<Layer> layers(const Arch& arch) const;
 

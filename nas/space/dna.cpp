@@ -15,6 +15,11 @@ namespace {
 constexpr size_t kHead = 3, kPerVertex = 2, kPerEdge = 8;
 constexpr std::array<std::string_view, 2> kVertexNames = {"linear", "relu"}, kEdgeNames = {"identity", "conv"};
 
+std::string text_of(const Dna::Edge& e) {
+  if (!e.convolution) return "identity";
+  return kernels::text("conv:", 2 * e.half_height + 1, "x", 2 * e.half_width + 1, ":s", e.stride, ":f", e.filters);
+}
+
 /// Within their ranges; those of an identity are 0.
 bool genes_fit(const Dna::Edge& e) {
   const auto within = [&](int32_t gene, int32_t least, int32_t most) {
@@ -116,12 +121,22 @@ std::string DnaSpace::format(const Arch& arch) const {
   std::string text = kernels::text("lr:", dna.lr, " next:", dna.next_id);
   for (const Dna::Vertex& v : dna.vertices)
     text += kernels::text(" v", v.id, ":", kVertexNames[static_cast<size_t>(v.activated)]);
-  for (const Dna::Edge& e : dna.edges) {
-    text += kernels::text(" e", e.id, ":", e.from, "-", e.to, ":", kEdgeNames[static_cast<size_t>(e.convolution)]);
-    if (e.convolution)
-      text += kernels::text(":", 2 * e.half_height + 1, "x", 2 * e.half_width + 1, ":s", e.stride, ":f", e.filters);
-  }
+  for (const Dna::Edge& e : dna.edges) text += kernels::text(" e", e.id, ":", e.from, "-", e.to, ":", text_of(e));
   return text;
+}
+
+std::string DnaSpace::draw_dot(const Arch& arch) const {
+  const Dna dna = Dna::from(arch);
+  std::string dot = "digraph dna {\n  rankdir=LR\n  node [shape=box]\n";
+  for (size_t i = 0; i < dna.vertices.size(); ++i) {
+    const Dna::Vertex& v = dna.vertices[i];
+    const std::string_view end = i == 0 ? "image" : i + 1 == dna.vertices.size() ? "classifier: " : "";
+    dot += kernels::text("  ", v.id, " [label=\"", end,
+                         i == 0 ? "" : kVertexNames[static_cast<size_t>(v.activated)], "\"]\n");
+  }
+  for (const Dna::Edge& e : dna.edges)
+    dot += kernels::text("  ", e.from, " -> ", e.to, " [label=\"", text_of(e), "\"]\n");
+  return dot + "}\n";
 }
 
 std::optional<std::string> DnaSpace::find_fault(const Arch& arch) const {

@@ -76,6 +76,7 @@ class DnaSpace final : public Space {
                        const NetworkScale& scale, bool training) const override;
   /// The learning-rate gene.
   TrainingChoices training(const Arch& arch) const override;
+  std::string draw_dot(const Arch& arch) const override;
 
  private:
   int mutations_;

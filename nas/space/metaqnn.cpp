@@ -139,6 +139,15 @@ std::string MetaQnnSpace::format(const Arch& arch) const {
   return text;
 }
 
+std::string MetaQnnSpace::draw_dot(const Arch& arch) const {
+  std::string dot = "digraph metaqnn {\n  rankdir=LR\n  node [shape=box]\n", path = "  image";
+  for (size_t i = 0; i < arch.size(); ++i) {
+    dot += kernels::text("  ", i, " [label=\"", text_of(kLayers[static_cast<size_t>(arch[i])]), "\"]\n");
+    path += kernels::text(" -> ", i);
+  }
+  return dot + path + "\n}\n";
+}
+
 double MetaQnnSpace::count() const {
   std::map<std::tuple<Type, int, int, int, int>, double> known;  // ways to go on from a position
   const std::function<double(const Position&)> ways = [&](const Position& p) -> double {

@@ -42,6 +42,7 @@ class MetaQnnSpace final : public Space {
   /// leave something of; scale.channels and scale.cells do not count.
   NetworkOutputs build(autograd::Graph& g, autograd::Value images, Stores& stores, const Arch& arch,
                        const NetworkScale& scale, bool training) const override;
+  std::string draw_dot(const Arch& arch) const override;
 
  private:
   struct Position {

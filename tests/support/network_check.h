@@ -63,6 +63,15 @@ struct SmallNetwork {
   }
 };
 
+/// Adds the network to a graph, without a plan: no shape is wrong.
+inline void build_only(const nas::Space& space, const nas::Arch& arch, int64_t size) {
+  nas::Stores stores(kernels::DType::kF32, 0);
+  autograd::Graph g;
+  const nas::NetworkScale s = SmallNetwork::scale(size);
+  const autograd::Value images = g.input("images", {2, size, size, s.image_channels});
+  EXPECT_EQ(g.shape(space.build(g, images, stores, arch, s, true).logits), (kernels::Shape{2, s.classes}));
+}
+
 /// The gradient of all weights against central differences in float64 along random directions; and SGD lowers the
 /// loss of one batch; and evaluation builds.
 inline void check_network(const nas::Space& space, const nas::Arch& arch, int64_t size) {
