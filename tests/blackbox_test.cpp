@@ -30,7 +30,7 @@ nas::NetworkBuilder nb201_network(const std::string& arch, const nas::NetworkSca
   };
 }
 
-// Every cell that has no `none` on its last edges: accuracy grows with the 3x3 convolutions.
+// Accuracy, seconds and latency grow with the 3x3 convolutions.
 void write_small_table(const fs::path& path) {
   const nas::Nb201Space space;
   nas::TableContent table{.space = "nb201", .source = "made up", .archs = {}, .columns = {}, .values = {}};

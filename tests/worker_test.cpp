@@ -140,9 +140,14 @@ TEST(Workers, ChildrenBeginWithTheWeightsThatFit) {
   for (const auto& [name, values] : child) {
     const bool fits = parent.contains(name);
     EXPECT_EQ(fits, name.find("nor_conv_1x1") == std::string::npos) << name;
-    if (fits) EXPECT_EQ(values, parent.at(name)) << name;
-    else EXPECT_EQ(values.size(), orphan.at(name).size());
-    if (fits && name.ends_with(".w")) EXPECT_NE(values, orphan.at(name)) << name;
+    if (fits) {
+      EXPECT_EQ(values, parent.at(name)) << name;
+    } else {
+      EXPECT_EQ(values.size(), orphan.at(name).size());
+    }
+    if (fits && name.ends_with(".w")) {
+      EXPECT_NE(values, orphan.at(name)) << name;
+    }
     inherited += fits;
   }
   EXPECT_GT(inherited, 10);

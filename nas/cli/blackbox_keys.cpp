@@ -35,11 +35,8 @@ Key strategy_key(const nas::Setting& setting) {
   return key;
 }
 
-}  // namespace
-
-std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy) {
+std::vector<Key> common_keys(const nas::StrategyInfo& strategy) {
   std::vector<Key> keys;
-  for (const nas::Setting& setting : strategy.settings) keys.push_back(strategy_key(setting));
   append(keys, {real_key("budget.seconds", "--budget-seconds", 0, "sum of the candidates' costs, 0: any")
                     .at_least(0)
                     .when_resumed(OnResume::kMayChange),
@@ -73,6 +70,20 @@ std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy) {
               .when_resumed(OnResume::kMayChange),
           int_key("run.keep", "--keep", 2, "checkpoints kept").in(1, 1000000).when_resumed(OnResume::kMayChange),
           progress_key()});
+  return keys;
+}
+
+}  // namespace
+
+std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy) {
+  std::vector<Key> common = common_keys(strategy), keys;
+  for (const nas::Setting& setting : strategy.settings) {
+    Key key = strategy_key(setting);
+    const auto same = [&](const Key& other) { return other.flag == key.flag; };
+    if (std::any_of(common.begin(), common.end(), same)) key.flag.insert(2, "strategy-");
+    keys.push_back(std::move(key));
+  }
+  append(keys, std::move(common));
   return keys;
 }
 

@@ -6,7 +6,8 @@
 
 namespace mixop::cli {
 
-/// The strategy's settings as strategy.NAME with flag --NAME, then search, budget, training, data and run.
+/// The strategy's settings as strategy.NAME with flag --NAME (--strategy-NAME where another key has that flag),
+/// then budget, search, training, data and run.
 std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy);
 
 /// The values of those settings.

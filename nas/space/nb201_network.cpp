@@ -41,17 +41,21 @@ class Builder {
     return layers_.batch_norm(layers_.conv(autograd::relu(g_, x), "w", out, kernel, stride, kernel / 2));
   }
 
+  // Depends on x, as a plan must on its images even where no path leads from them to the logits.
+  Value zeros(Value x) { return autograd::mul(g_, x, autograd::constant(g_, {1}, 0)); }
+
   // A node that only zeros enter is an empty value; a convolution still makes its bias of it.
-  Value operation(int32_t op, Value x, const kernels::Shape& shape) {
+  Value operation(int32_t op, Value x, Value input) {
     const Graph::Scope scope(g_, std::string(Nb201Space::kOps[static_cast<size_t>(op)]));
-    const auto present = [&] { return x ? x : autograd::zeros(g_, shape); };
+    const auto present = [&] { return x ? x : zeros(input); };
+    const int64_t channels = g_.shape(input).last();
     switch (op) {
       case 1:
         return x;
       case 2:
-        return relu_conv_bn(present(), shape.last(), 1);
+        return relu_conv_bn(present(), channels, 1);
       case 3:
-        return relu_conv_bn(present(), shape.last(), 3);
+        return relu_conv_bn(present(), channels, 3);
       case 4:
         return x ? layers_.pool(CellOp::avg_pool_3x3, x, 1) : x;
       default:
@@ -60,18 +64,16 @@ class Builder {
   }
 
   Value cell(Value x, const Arch& arch) {
-    const kernels::Shape shape = g_.shape(x);
     std::array<std::vector<Value>, 4> incoming;
     std::array<Value, 4> nodes{x};
     for (size_t e = 0; e < arch.size(); ++e) {
       const Nb201Space::NodePair pair = Nb201Space::kEdges[e];
       const auto to = static_cast<size_t>(pair.to);
       const Graph::Scope scope(g_, kernels::text("edge.", e));
-      if (const Value y = operation(arch[e], nodes[static_cast<size_t>(pair.from)], shape))
-        incoming[to].push_back(y);
+      if (const Value y = operation(arch[e], nodes[static_cast<size_t>(pair.from)], x)) incoming[to].push_back(y);
       if (pair.from == pair.to - 1 && !incoming[to].empty()) nodes[to] = autograd::sum(g_, incoming[to]);
     }
-    return nodes[3] ? nodes[3] : autograd::zeros(g_, shape);
+    return nodes[3] ? nodes[3] : zeros(x);
   }
 
   Value reduction(Value x, int stage) {
