@@ -20,6 +20,9 @@ void add_plan(CLI::App& app, Action& action);
 void add_tune(CLI::App& app, Action& action);
 void add_verify(CLI::App& app, Action& action);
 void add_data(CLI::App& app, Action& action);
+void add_query(CLI::App& app, Action& action);
+void add_table(CLI::App& app, Action& action);
+void add_compare_strategies(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 /// Hidden: what a search starts for each candidate that it trains.
 void add_evaluate_candidate(CLI::App& app, Action& action);

@@ -63,6 +63,9 @@ int main(int argc, char** argv) {
     add_tune(app, action);
     add_verify(app, action);
     add_data(app, action);
+    add_query(app, action);
+    add_table(app, action);
+    add_compare_strategies(app, action);
     add_doctor(app, action);
     add_evaluate_candidate(app, action);
     app.parse(argc, argv);

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include "autograd/files.h"
 #include "kernels/core/check.h"
 #include "nas/space/spaces.h"
+#include "nas/table/nb201_index.h"
 #include "nas/table/table_file.h"
 
 namespace mixop::nas {
@@ -146,23 +148,33 @@ std::optional<size_t> Table::find_column(const std::string& dataset, const std::
   return {};
 }
 
-std::vector<ReportedAccuracy> reported_accuracies(const Table& table, size_t row) {
+Arch parse_arch(const Table& table, const std::string& text) {
+  if (!text.starts_with('#')) return table.space().parse(text);
+  const bool official = table.space().name() == "nb201";
+  const size_t end = official ? nb201_archs().size() : table.rows();
+  size_t index = end;
+  const char* const last = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + 1, last, index);
+  MIXOP_CHECK(error == std::errc{} && stop == last && index < end, "index '", text, "' is not '#' and 0 to ",
+              end - 1);
+  return official ? nb201_archs()[index] : table.arch(index);
+}
+
+size_t arch_index(const Table& table, size_t row) {
+  if (table.space().name() != "nb201") return row;
+  const std::vector<Arch>& all = nb201_archs();
+  return static_cast<size_t>(std::find(all.begin(), all.end(), table.arch(row)) - all.begin());
+}
+
+std::vector<ReportedAccuracy> reported_accuracies(const Table& table) {
   std::vector<ReportedAccuracy> all;
-  std::vector<int> longest;
   for (size_t i = 0; i < table.columns().size(); ++i) {
     const TableColumn& c = table.columns()[i];
     if (c.trial >= 0 || (c.measure != "val" && c.measure != "test")) continue;
     auto at = std::find_if(all.begin(), all.end(), [&](const auto& r) { return r.dataset == c.dataset; });
-    if (at == all.end()) {
-      constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-      all.push_back({c.dataset, kNone, kNone});
-      longest.push_back(0);
-      at = all.end() - 1;
-    }
-    int& epochs = longest[static_cast<size_t>(at - all.begin())];
-    if (c.epochs < epochs) continue;
-    epochs = c.epochs;
-    (c.measure == "val" ? at->valid : at->test) = table.value(row, i);
+    if (at == all.end()) at = all.insert(at, {c.dataset, {}, {}});
+    std::optional<size_t>& longest = c.measure == "val" ? at->valid : at->test;
+    if (!longest || table.columns()[*longest].epochs < c.epochs) longest = i;
   }
   return all;
 }

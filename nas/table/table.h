@@ -96,12 +96,18 @@ class Table {
   std::vector<std::shared_ptr<const void>> mappings_;
 };
 
-/// What papers report of a found architecture, in per cent: the mean accuracies after the longest schedule.
+/// The architecture of a text: '#' and its index, else as its space reads it. The index is the official one of
+/// NAS-Bench-201, of other spaces the row of the table. Throws mixop::Error.
+Arch parse_arch(const Table& table, const std::string& text);
+size_t arch_index(const Table& table, size_t row);
+
+/// What papers report of a found architecture, in per cent: the columns of the mean accuracies after the longest
+/// schedule on a data set.
 struct ReportedAccuracy {
   std::string dataset;
-  double valid, test;  ///< NaN: not recorded
+  std::optional<size_t> valid, test;  ///< nothing: the table has no such column
 };
 /// One for each data set of the table, in the order of its columns.
-std::vector<ReportedAccuracy> reported_accuracies(const Table& table, size_t row);
+std::vector<ReportedAccuracy> reported_accuracies(const Table& table);
 
 }  // namespace mixop::nas
