@@ -107,14 +107,19 @@ TEST(Controller, SamplesAsItsProbabilitiesSay) {
 }
 
 TEST(Controller, PlainPassAndGraphAgree) {
-  const Anchored anchored;
-  const auto cells = nas::find_space("nb201");
-  const nas::Space* spaces[] = {&anchored, cells.get()};
-  for (const nas::Space* space : spaces) {
+  std::vector<std::unique_ptr<nas::Space>> spaces;
+  spaces.push_back(std::make_unique<Anchored>());
+  spaces.push_back(nas::find_space("chain:layers=5,skips=1"));
+  for (const std::string& name : nas::space_names())
+    if (auto space = nas::find_space(name); !space->kinds().empty()) spaces.push_back(std::move(space));
+  for (const auto& space : spaces) {
     nas::Controller controller(*space, kSmall, 3);
     nas::Random random(5);
     std::vector<Arch> archs;
-    for (int i = 0; i < 9; ++i) archs.push_back(space->sample(random));
+    for (int i = 0; i < 4; ++i) {
+      archs.push_back(controller.sample(random));
+      EXPECT_FALSE(space->find_fault(archs.back())) << space->name();
+    }
     const nas::PerDecision graph = controller.log_probabilities(archs);
     for (size_t a = 0; a < archs.size(); ++a) {
       const std::vector<double> plain = controller.log_probabilities(archs[a]);
@@ -122,6 +127,15 @@ TEST(Controller, PlainPassAndGraphAgree) {
       ASSERT_EQ(plain.size(), graph[a].size());
       for (size_t t = 0; t < plain.size(); ++t) EXPECT_NEAR(plain[t], graph[a][t], 1e-5) << space->name();
     }
+  }
+  EXPECT_GE(spaces.size(), 3u);
+}
+
+TEST(Policies, RefuseASpaceThatIsNotBuiltStepByStep) {
+  const auto space = nas::find_space("dna");
+  for (const char* name : {"reinforce", "nas-rl", "ppo"}) {
+    const nas::StrategyInfo& info = nas::find_strategy(name);
+    EXPECT_THROW(info.make(*space, nas::Settings(info.settings), 0), Error) << name;
   }
 }
 

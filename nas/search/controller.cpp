@@ -27,6 +27,13 @@ using kernels::Shape;
 
 constexpr float kForbidden = -1e9f;  // added to the logits of values that may not be chosen
 
+std::vector<int> kinds_of(const Space& space) {
+  std::vector<int> kinds = space.kinds();
+  MIXOP_CHECK(!kinds.empty(), "controller: ", space.name(),
+              " is not built step by step; evolution or random search take it");
+  return kinds;
+}
+
 std::string to_hex(TensorStore& store) {
   constexpr char kDigits[] = "0123456789abcdef";
   const std::byte* data = store.data();
@@ -127,9 +134,8 @@ class ControllerGraph {
 Controller::Controller(const Space& space, const ControllerOptions& options, uint64_t seed)
     : space_(space),
       options_(options),
-      net_(space.kinds(), options.layers, options.units, options.init, seed),
+      net_(kinds_of(space), options.layers, options.units, options.init, seed),
       optimizer_("optimizer", kernels::DType::kF32) {
-  MIXOP_CHECK(!space.kinds().empty(), "controller: ", space.name(), " is not built step by step");
   net_.parameters.bind();
   // Under the names that autograd::adam() looks for.
   const Shape flat{net_.parameters.elements()};

@@ -34,7 +34,8 @@ class Reinforce final : public Strategy {
  public:
   Reinforce(const Space& space, const Settings& s, uint64_t seed)
       : space_(space), kinds_(space.kinds()), lr_(s.real("lr")), baseline_(s.real("baseline")), random_(seed) {
-    MIXOP_CHECK(!kinds_.empty(), "reinforce: ", space.name(), " is not built step by step");
+    MIXOP_CHECK(!kinds_.empty(), "reinforce: ", space.name(),
+                " is not built step by step; evolution or random search take it");
   }
 
  protected:
