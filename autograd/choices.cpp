@@ -7,11 +7,16 @@ namespace mixop::autograd {
 std::string call_key(const std::string& op, const kernels::Call& call, const std::string& detail) {
   std::ostringstream key;
   key << op;
-  const auto stored = [](const kernels::View& v) { return v.dtype == kernels::DType::kBF16 ? "b" : ""; };
-  for (const kernels::View& v : call.in) key << ' ' << v.shape << '/' << v.ld << stored(v);
+  const auto put = [&](const kernels::View& v) {
+    key << ' ' << v.shape << '/' << v.ld << (v.dtype == kernels::DType::kBF16 ? "b" : "");
+    if (v.phase % 16 != 0) key << "+" << v.phase % 16;  // fewer implementations may accept it
+  };
+  for (const kernels::View& v : call.in) put(v);
   key << " ->";
-  for (const kernels::Out& v : call.out)
-    key << ' ' << v.shape << '/' << v.ld << stored(v) << (v.write == kernels::Write::kAdd ? " add" : " set");
+  for (const kernels::Out& v : call.out) {
+    put(v);
+    key << (v.write == kernels::Write::kAdd ? " add" : " set");
+  }
   if (!detail.empty()) key << ' ' << detail;
   return key.str();
 }

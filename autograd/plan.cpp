@@ -89,14 +89,7 @@ std::vector<Plan::StepInfo> Plan::steps() const {
 
 std::vector<Plan::CallInfo> Plan::calls() const {
   std::vector<CallInfo> result;
-  for (const Body::Step& step : body_->steps) {
-    CallInfo info{step.key, step.call, step.list, step.impl, {}};
-    for (size_t k = 0; k < step.in.size(); ++k)
-      info.phases.push_back(body_->phase(step.in_places[k], step.in[k].dtype));
-    for (size_t k = 0; k < step.out.size(); ++k)
-      info.phases.push_back(body_->phase(step.out_places[k], step.out[k].dtype));
-    result.push_back(std::move(info));
-  }
+  for (const Body::Step& step : body_->steps) result.push_back({step.key, step.call, step.list, step.impl});
   return result;
 }
 

@@ -100,10 +100,9 @@ class Plan {
   /// A kernel call of the plan and all that could carry it out; refers to what lives as long as the plan.
   struct CallInfo {
     std::string key;
-    kernels::Call call;                     ///< with shapes, strides and attributes; addresses are unspecified
+    kernels::Call call;  ///< with shapes, strides, phases and attributes; addresses are unspecified
     std::span<const kernels::Impl> list;    ///< the op's implementations on this device, accepting or not
     const kernels::Impl* chosen = nullptr;  ///< of these
-    std::vector<size_t> phases;  ///< bytes of each operand's beginning past a cache line, inputs before outputs
   };
   /// The calls in the order they run.
   std::vector<CallInfo> calls() const;

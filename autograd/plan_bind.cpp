@@ -42,10 +42,10 @@ std::byte* Plan::Body::base_of(Value root) {
 }
 
 /// Slots and inputs begin on a cache line; tensors of a store follow each other without gaps.
-size_t Plan::Body::phase(const Place& place, DType dtype) const {
+int Plan::Body::phase(const Place& place, DType dtype) const {
   const Node& n = graph.node(place.root);
   const int64_t first = n.store && n.entry != kWholeStore ? n.store->entry(n.entry).offset : 0;
-  return static_cast<size_t>(first + place.offset) * size_of(dtype) % kAlignment;
+  return static_cast<int>(static_cast<size_t>(first + place.offset) * size_of(dtype) % kAlignment);
 }
 
 View Plan::Body::view_at(const Place& place, const TensorSpec& spec) {

@@ -65,7 +65,7 @@ struct Plan::Body {
   void bind_scalars();
   std::byte* slot_data(int slot);
   std::byte* base_of(Value root);
-  size_t phase(const Place& place, DType dtype) const;
+  int phase(const Place& place, DType dtype) const;
   kernels::View view_at(const Place& place, const TensorSpec& spec);
   kernels::View to_host(kernels::View v, kernels::Buffer& mirror);
   void poison();

@@ -68,7 +68,7 @@ Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena
 /// Builds the calls with shapes and strides but without addresses, and chooses implementations.
 void Plan::Body::make_steps() {
   const auto unbound = [&](const Place& p, const TensorSpec& spec) {
-    return View{nullptr, spec.dtype, spec.shape, p.ld};
+    return View{nullptr, spec.dtype, spec.shape, p.ld, phase(p, spec.dtype)};
   };
   steps.resize(layout.steps.size());
   for (size_t s = 0; s < steps.size(); ++s) {

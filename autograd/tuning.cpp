@@ -61,7 +61,7 @@ class Bench {
     std::vector<size_t> begin;
     size_t size = 0;
     for (size_t i = 0; i < operands.size(); ++i) {
-      begin.push_back(size + info.phases[i]);
+      begin.push_back(size + static_cast<size_t>(operands[i]->phase));
       size = (begin[i] + bytes_of(*operands[i]) + kAlignment - 1) / kAlignment * kAlignment;
     }
     operands_ = Buffer(size);

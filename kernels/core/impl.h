@@ -25,7 +25,7 @@ struct Call {
 
 struct Impl {
   const char* name;
-  bool (*accepts)(const Call&);  ///< looks at shapes, strides, types and attributes only (data may be null)
+  bool (*accepts)(const Call&);  ///< looks at shapes, strides, phases, types and attributes only (data may be null)
   void (*run)(const Call&);
   size_t (*workspace)(const Call&) = nullptr;  ///< bytes for exec->threads threads; null: none
   /// The fixed table of default choices, asked before accepts(): false leaves the call to later entries unless this

@@ -62,6 +62,7 @@ struct View {
   DType dtype = DType::kF32;
   Shape shape;
   int64_t ld = 0;
+  int phase = 0;  ///< bytes that it begins past a cache line, where these are known before `data` is
 
   template <class T>
   T* as() const {

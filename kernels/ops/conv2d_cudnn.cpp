@@ -46,7 +46,7 @@ CudnnConv convolution(Kind kind, const Call& call) {
   return c;
 }
 
-/// Of one group, without transform or mask, with something to do.
+/// Of one group, without transform or mask, with something to do; whole tensors begin as cudnn_convolve() wants.
 bool dense(Kind kind, const Call& call) {
   const auto& a = call.attr<Conv2dAttrs>();
   if (a.groups != 1 || a.mask || (kind != Kind::kDataGrad && !a.load.none()) || !all_float32(call)) return false;
@@ -56,7 +56,8 @@ bool dense(Kind kind, const Call& call) {
   const auto ordered = [](const View& v) {
     return v.shape.rank() == 4 && v.shape.elements() > 0 && v.ld >= v.last();
   };
-  return ordered(o.x) && ordered(o.y) && ordered(o.w) && o.w.contiguous();
+  const auto aligned = [](const View& v) { return v.ld != v.last() || v.phase % 16 == 0; };
+  return ordered(o.x) && ordered(o.y) && ordered(o.w) && o.w.contiguous() && aligned(o.x) && aligned(o.y);
 }
 
 template <Kind kind>

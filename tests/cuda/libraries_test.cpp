@@ -181,6 +181,15 @@ TEST(Libraries, RefuseWhatTheyCannotDo) {
   Unbound wide(same, 16, 16);
   wide.in[0].dtype = DType::kF64;
   EXPECT_FALSE(kConv2dCudnn.accepts(wide.call()));
+
+  // Whole tensors that begin anywhere, as images of a concatenation along them; slices of channels may.
+  Unbound whole(same, 16, 16), slice(same, 16, 16), result(same, 16, 16);
+  whole.in[0].phase = slice.in[0].phase = 8;
+  slice.in[0].ld = 20;
+  result.out[0].phase = 52;
+  EXPECT_FALSE(kConv2dCudnn.accepts(whole.call()));
+  EXPECT_FALSE(kConv2dCudnn.accepts(result.call()));
+  EXPECT_TRUE(kConv2dCudnn.accepts(slice.call()));
 }
 
 TEST(Libraries, ArePreferredForLargeWorkOnly) {

@@ -90,7 +90,7 @@ void cudnn_convolve(const Exec& exec, const CudnnConv& conv, float* x, float* w,
   const auto aligned = [](const float* p, int64_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; };
   MIXOP_CHECK(
       aligned(x, cudnn_alignment(conv.x_ld, conv.x[3])) && aligned(y, cudnn_alignment(conv.y_ld, conv.y[3])),
-      "cuDNN: an operand does not begin on 16 bytes; set MIXOP_IMPL to another implementation");
+      "cuDNN: an operand begins neither on 16 bytes nor where its view says");
   CudnnDescriptor& pack = c.pack(*plan, {x, w, y, workspace});
   c.check(c.api.set_stream(c.handle, static_cast<cudaStream_t>(exec.stream)), "cudnnSetStream");
   c.check(c.api.execute(c.handle, plan->execution().get(), pack.get()), "cudnnBackendExecute");
