@@ -59,10 +59,10 @@ class Lookup final : public RunEvaluator {
     const auto row = table_.find(best);
     std::string text;
     if (!row) return text;
-    for (const nas::ReportedAccuracy& r : nas::reported_accuracies(table_, *row)) {
+    for (const nas::ReportedAccuracy& r : nas::reported_accuracies(table_)) {
       text += r.dataset + ":";
-      if (!std::isnan(r.valid)) text += fmt::format(" validation {:.2f} %", r.valid);
-      if (!std::isnan(r.test)) text += fmt::format(" test {:.2f} %", r.test);
+      if (r.valid) text += fmt::format(" validation {:.2f} %", table_.value(*row, *r.valid));
+      if (r.test) text += fmt::format(" test {:.2f} %", table_.value(*row, *r.test));
       text += " (trained for longest)\n";
     }
     return text;

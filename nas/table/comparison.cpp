@@ -60,7 +60,7 @@ std::string joined(const std::vector<std::string>& cells, const char* before, co
 std::string format_markdown(const Comparison& c) {
   const auto line = [](const std::vector<std::string>& cells) { return joined(cells, "| ", " | ", " |\n"); };
   const std::vector<std::string> headings = headings_of(c);
-  std::string text = "### " + c.title + "\n\n" + line(headings);
+  std::string text = kernels::text("### ", c.title, "\n\n", line(headings));
   text += line(std::vector<std::string>(headings.size(), "---"));
   for (const ComparisonRow& row : c.rows) {
     const Lines lines = lines_of(row, "±");
@@ -77,7 +77,7 @@ std::string format_latex(const Comparison& c) {
   const auto line = [](const std::vector<std::string>& cells) { return joined(cells, "", " & ", " \\\\\n"); };
   const std::vector<std::string> headings = headings_of(c);
   std::string text =
-      "% " + c.title + "\n\\begin{tabular}{l" + std::string(headings.size() - 1, 'r') + "}\n\\hline\n";
+      kernels::text("% ", c.title, "\n\\begin{tabular}{l", std::string(headings.size() - 1, 'r'), "}\n\\hline\n");
   text += line(headings) + "\\hline\n";
   for (const ComparisonRow& row : c.rows) {
     const Lines lines = lines_of(row, "$\\pm$");
@@ -85,7 +85,7 @@ std::string format_latex(const Comparison& c) {
     if (!lines.published.empty()) text += line(lines.published) + line(lines.distance);
   }
   text += "\\hline\n\\end{tabular}\n";
-  for (size_t at = 0; (at = text.find('_', at)) != std::string::npos; at += 2) text.insert(at, "\\");
+  for (size_t at = 0; (at = text.find('_', at)) != std::string::npos; at += 2) text.insert(at, 1, '\\');
   return text;
 }
 
