@@ -35,6 +35,8 @@ const std::vector<TableImport>& table_imports() {
        import_hwnasbench},
       {"nb201-proxies", "zero-cost scores of NAS-Bench-201's cells: files *_c10.csv, *_in16.csv",
        import_nb201_proxies},
+      {"nb101", "NAS-Bench-101, or a part of it: nb101_sample.csv", import_nb101},
+      {"nbmacro", "NAS-Bench-Macro: nbmacro.csv", import_nbmacro},
   };
   return all;
 }

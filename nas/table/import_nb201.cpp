@@ -1,6 +1,7 @@
 // NAS-Bench-201 (Dong and Yang 2020) and what others measured of its cells.
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "nas/space/nb201.h"
 #include "nas/table/import_detail.h"
@@ -159,8 +160,11 @@ TableContent import_nb201(const Paths& files) {
   }
   MIXOP_CHECK(csv.rows() == order.size(), main.string(), " has ", csv.rows(), " rows instead of ", order.size());
   for (size_t c = 0; c < sources.size(); ++c) import_column(content, csv, c + 3, sources[c]);
+  std::map<ArchKey, double> classes;  // numbered by first appearance
   for (size_t row = 0; row < csv.rows(); ++row) {
     const Arch& arch = content.archs[row];
+    const double number = classes.try_emplace(space.key(arch), classes.size()).first->second;
+    expect_near(csv, row, column_value(content, "iso_id", row), number, 0, "iso_id");
     const auto n1x1 = static_cast<double>(std::count(arch.begin(), arch.end(), 2));
     const auto n3x3 = static_cast<double>(std::count(arch.begin(), arch.end(), 3));
     expect_near(csv, row, column_value(content, "params_M", row), 0.073306 + 0.028 * n1x1 + 0.24304 * n3x3, 1e-6,

@@ -55,11 +55,12 @@ Table Table::open(const std::filesystem::path& path) {
               " bytes instead of ", prelude.file_bytes, "; import it again");
   MIXOP_CHECK(prelude.version == kTableVersion, path.string(), " is a table of version ", prelude.version,
               ", this program reads version ", kTableVersion, "; import it again");
-  const std::string_view body(data + sizeof prelude, bytes - sizeof prelude);
-  MIXOP_CHECK(autograd::sha256(body) == std::string(prelude.sha256.begin(), prelude.sha256.end()), path.string(),
+  const std::string_view checked(data + kTableChecked, bytes - kTableChecked);
+  MIXOP_CHECK(autograd::sha256(checked) == std::string(prelude.sha256.begin(), prelude.sha256.end()), path.string(),
               " is damaged: its contents do not have its checksum; import it again");
 
   // What follows is as write_table() made it: the checksum holds.
+  const std::string_view body(data + sizeof prelude, bytes - sizeof prelude);
   const Json header = Json::parse(body.substr(0, prelude.header_bytes));
   Table table;
   table.mappings_.push_back(mapping);

@@ -14,12 +14,13 @@ namespace mixop::nas {
 
 struct TablePrelude {
   std::array<char, 8> magic;
+  std::array<char, 64> sha256;  // of all that follows it, as hexadecimal digits
   uint32_t version;
   uint32_t header_bytes;
   uint64_t file_bytes;
-  std::array<char, 64> sha256;  // of all that follows the prelude, as hexadecimal digits
 };
 static_assert(sizeof(TablePrelude) == 88);
+constexpr size_t kTableChecked = 72;  // where the part begins that has the checksum
 
 constexpr std::array<char, 8> kTableMagic = {'m', 'i', 'x', 'o', 'p', 't', 'a', 'b'};
 constexpr uint32_t kTableVersion = 1;

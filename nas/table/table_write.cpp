@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 
 #include "autograd/files.h"
 #include "kernels/core/check.h"
@@ -70,13 +71,13 @@ void write_table(const std::filesystem::path& path, const TableContent& content)
   append(body, numbers.data(), numbers.size());
 
   TablePrelude prelude{.magic = kTableMagic,
+                       .sha256 = {},
                        .version = kTableVersion,
                        .header_bytes = static_cast<uint32_t>(text.size()),
-                       .file_bytes = sizeof(TablePrelude) + body.size(),
-                       .sha256 = {}};
-  const std::string sum = autograd::sha256(body);
-  std::copy(sum.begin(), sum.end(), prelude.sha256.begin());
+                       .file_bytes = sizeof(TablePrelude) + body.size()};
   body.insert(0, reinterpret_cast<const char*>(&prelude), sizeof prelude);
+  const std::string sum = autograd::sha256(std::string_view(body).substr(kTableChecked));
+  std::copy(sum.begin(), sum.end(), body.begin() + offsetof(TablePrelude, sha256));
   autograd::write_file(path, body);
 }
 
