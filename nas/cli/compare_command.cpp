@@ -1,8 +1,10 @@
-// mixop compare-strategies: any strategies on any table.
+// mixop compare-strategies: any strategies on any table, or finished searches that trained their candidates.
 #include <memory>
 
+#include "autograd/files.h"
 #include "kernels/core/check.h"
 #include "nas/cli/commands.h"
+#include "nas/cli/compare_runs.h"
 #include "nas/cli/comparison_options.h"
 #include "nas/cli/usage.h"
 
@@ -11,9 +13,20 @@ namespace {
 
 struct CompareStrategies : ComparisonOptions {
   std::string space, strategies, noise = "mean";
+  std::vector<std::string> runs;
   nas::TableSearch search;
 
-  int run() {
+  int run() { return runs.empty() ? search_table() : compare_directories(); }
+
+  int compare_directories() {
+    const ComparedRuns compared = compare_runs(runs);
+    write_table(compared.comparison);
+    if (!curves.empty()) autograd::write_file(curves, nas::plot_svg(compared.curves));
+    return kOk;
+  }
+
+  int search_table() {
+    if (strategies.empty()) throw UsageError("compare-strategies: give --strategies, or --runs");
     if (search.budget.seconds <= 0 && search.budget.evaluations <= 0)
       throw UsageError("compare-strategies: give --budget-seconds or --evaluations");
     const nas::Table table = open();
@@ -31,10 +44,10 @@ struct CompareStrategies : ComparisonOptions {
                                .headings = {},
                                .rows = {}};
     for (const nas::ReportedColumn& r : searches[0].reports) comparison.headings.push_back(r.heading);
-    std::vector<std::vector<nas::LabelledRuns>> runs;
+    std::vector<std::vector<nas::LabelledRuns>> found;
     for (const nas::StrategyChoice& choice : nas::parse_strategies(strategies))
-      run_row(table, searches, choice, comparison, runs);
-    write(table, searches, comparison, runs);
+      run_row(table, searches, choice, comparison, found);
+    write(table, searches, comparison, found);
     return kOk;
   }
 };
@@ -43,11 +56,13 @@ struct CompareStrategies : ComparisonOptions {
 
 void add_compare_strategies(CLI::App& app, Action& action) {
   auto options = std::make_shared<CompareStrategies>();
-  CLI::App* command =
-      app.add_subcommand("compare-strategies", "Search a table with several strategies, many seeds each");
+  CLI::App* command = app.add_subcommand(
+      "compare-strategies", "Several strategies, many seeds each, on a table; or searches that have run");
   options->add_to(*command);
   command->add_option("--space", options->space, "The space that the table must be over");
-  command->add_option("--strategies", options->strategies, "NAME[:SETTING=VALUE,..],..")->required();
+  CLI::Option* strategies = command->add_option("--strategies", options->strategies, "NAME[:SETTING=VALUE,..],..");
+  command->add_option("--runs", options->runs, "Directories of mixop search: compare these, search nothing")
+      ->excludes(strategies);
   command->add_option("--dataset", options->search.protocol.dataset, "Data set to search on");
   command->add_option("--epochs", options->search.protocol.epochs,
                       "Recorded schedule that guides the search; 0: 12 epochs, or the longest");

@@ -11,8 +11,7 @@ namespace mixop::cli {
 namespace fs = std::filesystem;
 
 void ComparisonOptions::add_to(CLI::App& command) {
-  command.add_option("--table", tables, "Table of `mixop data import`; several are joined by architecture")
-      ->required();
+  command.add_option("--table", tables, "Table of `mixop data import`; several are joined by architecture");
   command.add_option("--seeds", seeds, "Searches of each row, with the seeds 0, 1, ..")
       ->check(CLI::Range(1, 1000000));
   command.add_option("--threads", threads, "Searches at a time; 0: one for each core")->check(CLI::Range(0, 1024));
@@ -20,6 +19,11 @@ void ComparisonOptions::add_to(CLI::App& command) {
   command.add_option("--curves", curves,
                      "Anytime curves of the regret to this SVG file, their points beside it as CSV");
   command.add_option("-o,--output", output, "File of the table ('-': standard output)");
+}
+
+nas::Table ComparisonOptions::open() const {
+  if (tables.empty()) throw UsageError("give a --table, made by mixop data import");
+  return nas::Table::open(tables);
 }
 
 void ComparisonOptions::run_row(const nas::Table& table, const std::vector<nas::ComparedSearch>& searches,
@@ -34,14 +38,18 @@ void ComparisonOptions::run_row(const nas::Table& table, const std::vector<nas::
   for (size_t s = 0; s < searches.size(); ++s) runs[s].push_back(std::move(found[s]));
 }
 
-void ComparisonOptions::write(const nas::Table& table, const std::vector<nas::ComparedSearch>& searches,
-                              const nas::Comparison& comparison,
-                              const std::vector<std::vector<nas::LabelledRuns>>& runs) const {
+void ComparisonOptions::write_table(const nas::Comparison& comparison) const {
   const std::string text = nas::format_comparison(comparison, format == "md"    ? nas::TableFormat::kMarkdown
                                                               : format == "csv" ? nas::TableFormat::kCsv
                                                                                 : nas::TableFormat::kLatex);
   if (output == "-") std::fwrite(text.data(), 1, text.size(), stdout);
   else autograd::write_file(output, text);
+}
+
+void ComparisonOptions::write(const nas::Table& table, const std::vector<nas::ComparedSearch>& searches,
+                              const nas::Comparison& comparison,
+                              const std::vector<std::vector<nas::LabelledRuns>>& runs) const {
+  write_table(comparison);
   if (curves.empty()) return;
   for (size_t s = 0; s < searches.size(); ++s) {
     const nas::TableSearch& search = searches[s].search;

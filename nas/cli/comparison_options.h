@@ -13,13 +13,16 @@ struct ComparisonOptions {
   std::string format = "md", output = "-", curves;
 
   void add_to(CLI::App& command);
-  nas::Table open() const { return nas::Table::open(tables); }
+  /// Throws UsageError when no table was given.
+  nas::Table open() const;
 
   /// Runs the row and says on stderr how long it took; appends to `comparison` and `runs` (by search).
   void run_row(const nas::Table& table, const std::vector<nas::ComparedSearch>& searches,
                const nas::StrategyChoice& choice, nas::Comparison& comparison,
                std::vector<std::vector<nas::LabelledRuns>>& runs) const;
-  /// Writes the table, and the curves of each search as SVG and CSV.
+  /// Writes the comparison to the output.
+  void write_table(const nas::Comparison& comparison) const;
+  /// The same, and the curves of each search as SVG and CSV.
   void write(const nas::Table& table, const std::vector<nas::ComparedSearch>& searches,
              const nas::Comparison& comparison, const std::vector<std::vector<nas::LabelledRuns>>& runs) const;
 };

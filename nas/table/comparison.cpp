@@ -46,7 +46,7 @@ Lines lines_of(const ComparisonRow& row, const char* between) {
 std::vector<std::string> headings_of(const Comparison& comparison) {
   std::vector<std::string> all = {"method"};
   all.insert(all.end(), comparison.headings.begin(), comparison.headings.end());
-  all.insert(all.end(), {"simulated s", "evaluations", "wall s"});
+  all.insert(all.end(), {comparison.seconds_heading, "evaluations", "wall s"});
   return all;
 }
 
@@ -106,7 +106,7 @@ std::string format_csv(const Comparison& c) {
     }
     for (size_t i = 0; i < row.seconds.size(); ++i) {
       const std::string number = row.seconds.size() > 1 ? kernels::text(" ", i + 1) : "";
-      line("simulated seconds" + number, row.seconds[i], ",,");
+      line(c.seconds_heading + number, row.seconds[i], ",,");
       line("evaluations" + number, row.evaluations[i], ",,");
     }
     line("wall seconds", {row.wall_seconds, 0}, ",,");

@@ -15,7 +15,7 @@ struct ComparisonRow {
   std::string method;
   std::vector<Figure> ours;                  ///< by column
   std::vector<Figure> published{};           ///< empty: none
-  std::vector<Figure> seconds, evaluations;  ///< simulated, by search
+  std::vector<Figure> seconds, evaluations;  ///< of the candidates, by search
   double wall_seconds = 0;                   ///< of all seeds
   std::string note{};                        ///< what a reader must know of the row
 };
@@ -24,6 +24,7 @@ struct Comparison {
   std::string title;
   std::vector<std::string> headings;  ///< of the columns
   std::vector<ComparisonRow> rows;
+  std::string seconds_heading = "simulated s";
 };
 
 /// The searches of one row: each has a data set to search on, and the columns that it reports.
