@@ -119,6 +119,16 @@ TEST(Arch, Counts) {
   expect_refusal({"count"}, 2, "--space");
 }
 
+TEST(Arch, Sizes) {
+  const std::string text =
+      arch({"stats", "100110100001001010101:02001", "--space", "nb101", "--channels", "128", "--cells", "3"});
+  EXPECT_NE(text.find("parameters  8,555,530"), std::string::npos) << text;
+  EXPECT_NE(text.find("C=128, 3 cells"), std::string::npos) << text;
+  const std::string json = arch({"stats", "22212220", "--space", "nbmacro", "--channels", "32", "--json"});
+  EXPECT_NE(json.find("\"parameters\":1985514"), std::string::npos) << json;
+  expect_refusal({"stats", "22212220", "--space", "nbmacro", "--imagenet"}, 2, "--imagenet");
+}
+
 TEST(Arch, Pictures) {
   const test::TemporaryDirectory dir;
   const std::string file = dir / "cell.dot";

@@ -206,6 +206,17 @@ TEST(DartsCells, MutationChangesOneEdge) {
         kept += edge == edges[e / 2 * 2] || edge == edges[e / 2 * 2 + 1];
       }
     ASSERT_EQ(kept, 15) << space->format(child.arch);
+    // An edge that reads another state keeps its operation, one with another operation its state.
+    for (const nas::CellKind kind : {nas::CellKind::normal, nas::CellKind::reduce})
+      for (size_t e = 0; e < 8; e += 2) {
+        const auto kept_of = [&](const nas::Edge& edge) {
+          return child.what == "input" ? static_cast<int>(edge.op) : edge.input;
+        };
+        const auto &a = g.cell(kind).edges, &b = parent.cell(kind).edges;
+        ASSERT_EQ((std::multiset<int>{kept_of(a[e]), kept_of(a[e + 1])}),
+                  (std::multiset<int>{kept_of(b[e]), kept_of(b[e + 1])}))
+            << space->format(child.arch);
+      }
   }
   EXPECT_EQ(whats, (std::set<std::string_view>{"input", "operation"}));
 }

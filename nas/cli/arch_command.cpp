@@ -40,10 +40,14 @@ int convert(const SpaceFlags& flags, const std::string& spec, const std::string&
   return kOk;
 }
 
-int stats(const ModelOptions& model, bool as_json) {
+int stats(const SpaceFlags& flags, const ModelOptions& model, bool as_json) {
   nas::NetworkSize size;
   std::string name, sizes;
-  if (model.supernet()) {
+  if (!flags.space.empty()) {
+    size = measure_in_space(flags, model.spec, model.scale());
+    name = flags.space;
+    sizes = describe_sizes(model.scale());
+  } else if (model.supernet()) {
     const nas::SupernetOptions o = model.supernet_options();
     size = nas::measure_supernet(o);
     name = "supernet";
@@ -125,10 +129,13 @@ void add_arch(CLI::App& app, Action& action) {
 
   auto model = std::make_shared<ModelOptions>();
   auto as_json = std::make_shared<bool>(false);
-  CLI::App* sizes = arch->add_subcommand("stats", "Parameters and multiply-adds of the network of a genotype");
+  CLI::App* sizes = arch->add_subcommand("stats", "Parameters and multiply-adds of the network of an architecture");
   model->add_to(*sizes);
+  flags->add_to(*sizes);
   sizes->add_flag("--json", *as_json, "Print JSON");
-  sizes->callback([model, as_json, &action] { action = [model, as_json] { return stats(*model, *as_json); }; });
+  sizes->callback([flags, model, as_json, &action] {
+    action = [flags, model, as_json] { return stats(*flags, *model, *as_json); };
+  });
 
   auto drawing = std::make_shared<Drawing>();
   CLI::App* draw =

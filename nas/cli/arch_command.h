@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nas/cli/commands.h"
+#include "nas/network.h"
 
 namespace mixop::cli {
 
@@ -17,6 +18,7 @@ struct SpaceFlags {
 };
 
 int convert_in_space(const SpaceFlags& flags, const std::string& spec, const std::string& form);
+nas::NetworkSize measure_in_space(const SpaceFlags& flags, const std::string& spec, const nas::NetworkScale& scale);
 int draw_in_space(const SpaceFlags& flags, const std::string& spec, const std::string& dot_file);
 
 /// Adds `spaces`, `count` and `sample`.

@@ -92,6 +92,12 @@ int convert_in_space(const SpaceFlags& flags, const std::string& spec, const std
   return kOk;
 }
 
+nas::NetworkSize measure_in_space(const SpaceFlags& flags, const std::string& spec,
+                                  const nas::NetworkScale& scale) {
+  const auto space = nas::find_space(flags.space);
+  return nas::measure_arch(*space, read_arch(*space, spec, flags.order), scale);
+}
+
 int draw_in_space(const SpaceFlags& flags, const std::string& spec, const std::string& dot_file) {
   const auto space = nas::find_space(flags.space);
   write_output(dot_file.empty() ? "-" : dot_file, space->draw_dot(read_arch(*space, spec, flags.order)));

@@ -56,6 +56,16 @@ nas::NetworkOptions ModelOptions::network_options() const {
   return o;
 }
 
+nas::NetworkScale ModelOptions::scale() const {
+  if (auxiliary || imagenet) throw UsageError("--auxiliary and --imagenet are for genotypes, not for --space");
+  nas::NetworkScale o;
+  o.channels = channels.value_or(o.channels);
+  o.cells = cells.value_or(o.cells);
+  o.classes = classes.value_or(o.classes);
+  std::tie(o.height, o.width, o.image_channels) = std::tuple_cat(parse_image(image.value_or("32x32x3")));
+  return o;
+}
+
 std::string grouped(int64_t n) {
   std::string s = std::to_string(n);
   for (auto at = static_cast<std::ptrdiff_t>(s.size()) - 3; at > (n < 0 ? 1 : 0); at -= 3)

@@ -25,6 +25,9 @@ struct ModelOptions {
   /// a flag that does not fit, mixop::Error for an unknown genotype.
   nas::SupernetOptions supernet_options() const;
   nas::NetworkOptions network_options() const;
+  /// Of an architecture of another space; sizes that were not given are those of nas::NetworkScale. Throws
+  /// UsageError for flags of genotypes.
+  nas::NetworkScale scale() const;
 };
 
 /// "C=36, 20 cells, 32x32x3, 10 classes".
