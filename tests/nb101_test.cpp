@@ -123,6 +123,10 @@ TEST(Nb101Cells, PublishedCounts) {
     EXPECT_EQ(nas::count_nb101_cells(vertices), expected[vertices - 2]) << vertices << " vertices";
 }
 
+TEST(Nb101Cells, CountOfRawGraphs) {
+  EXPECT_EQ(nas::Nb101Space().count(), 1538083 * 243);  // matrices, counted once more in Python, times labelings
+}
+
 TEST(Nb101Cells, DeadVerticesDoNotCount) {
   // Vertex 1 leads nowhere, vertex 2 comes from nowhere.
   EXPECT_EQ(nas::prune(nas::parse_nb101("1010000101:210")), nas::parse_nb101("101:0"));

@@ -88,8 +88,7 @@ std::string write_arch(const nas::Space& space, const Arch& arch, const std::str
   if (form == "numbers") return nas::Json(arch).dump();
   for (const Form& f : kForms)
     if (space.name() == f.space && form == f.name) return f.write(arch);
-  throw UsageError("convert: --to " + form + " is no form of " + space.name() + "; there are " +
-                   join(arch_forms(space)));
+  throw UsageError("--to " + form + " is no form of " + space.name() + "; there are " + join(arch_forms(space)));
 }
 
 }  // namespace mixop::cli
