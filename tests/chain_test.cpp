@@ -61,18 +61,18 @@ TEST(Chain, Networks) {
 TEST(WithTraining, ChoosesForAnySpace) {
   const auto space = nas::find_space("nb201+training");
   check_space(*space, 300);
-  EXPECT_EQ(space->count(), 60.0 * 15625);
+  EXPECT_EQ(space->count(), 90.0 * 15625);
   const std::string text =
-      "lr=0.03 optimizer=adam augmentation=flip+crop; "
+      "lr=0.03 optimizer=adamw augmentation=flip+crop; "
       "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|";
   const nas::Arch arch = space->parse(text);
-  EXPECT_EQ(arch, (nas::Arch{3, 1, 3, 4, 2, 1, 2, 1, 1}));
+  EXPECT_EQ(arch, (nas::Arch{3, 2, 3, 4, 2, 1, 2, 1, 1}));
   EXPECT_EQ(space->format(arch), text);
   const nas::TrainingChoices choices = space->training(arch);
   EXPECT_EQ(choices.lr, 0.03);
-  EXPECT_EQ(choices.optimizer, "adam");
+  EXPECT_EQ(choices.optimizer, "adamw");
   EXPECT_EQ(choices.augmentation, "flip+crop");
-  EXPECT_EQ(space->neighbours(arch).size(), 24u + 5 + 1 + 4);
+  EXPECT_EQ(space->neighbours(arch).size(), 24u + 5 + 2 + 4);
   nas::Arch other = arch;
   other[0] = 4;
   EXPECT_NE(space->key(arch), space->key(other));

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "autograd/checkpoint.h"
 #include "kernels/core/check.h"
 #include "nas/space/spaces.h"
 #include "tests/support/network_check.h"
@@ -182,6 +183,29 @@ TEST(Dna, ChildrenFindTheirParentsWeights) {
   for (const char* name : {"edge.4.w", "edge.6.w", "vertex.3.bn.gamma", "classifier.w"})
     EXPECT_TRUE(grown.count(name)) << name;
   EXPECT_GT(grown.size(), before.size());
+}
+
+// Before it is trained, a child that differs in nothing answers as its trained parent to the bit; one with another
+// convolution does not, although it has its parent's weights.
+TEST(Dna, InheritedWeightsAnswerAsTheParent) {
+  const auto space = nas::find_space("dna");
+  const nas::Arch parent = space->parse(kForked);
+  SmallNetwork trained(*space, parent, 8, kernels::DType::kF32);
+  trained.stores.optimizer.set("weights.lr", 0.01);
+  for (int i = 0; i < 5; ++i) trained.run();
+  const std::string weights = autograd::to_safetensors({&trained.stores.weights, &trained.stores.state});
+  const auto answers = [&](const nas::Arch& child, size_t inherited) {
+    SmallNetwork network(*space, child, 8, kernels::DType::kF32, false);
+    if (inherited > 0) {
+      EXPECT_EQ(autograd::inherit_safetensors(weights, "parent", {&network.stores.weights, &network.stores.state}),
+                static_cast<int64_t>(inherited));
+    }
+    return network.logits();
+  };
+  const std::vector<double> want = answers(parent, 8);
+  EXPECT_NE(want, answers(parent, 0));
+  EXPECT_EQ(want, answers(mutated(kForked, "IDENTITY").numbers(), 8));
+  EXPECT_NE(want, answers(mutated(kForked, "INSERT-CONVOLUTION").numbers(), 8));
 }
 
 }  // namespace

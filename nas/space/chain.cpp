@@ -10,7 +10,10 @@
 namespace mixop::nas {
 namespace {
 
-constexpr std::array<int, 5> kOwnValues = {3, 2, 3, 4, 4};  // of a layer's decisions before its anchors
+/// How many values a layer's decisions before its anchors have.
+constexpr std::array<size_t, 5> kOwnValues = {ChainSpace::kKernels.size(), ChainSpace::kStrides.size(),
+                                              ChainSpace::kPoolings.size(), ChainSpace::kFilterCounts.size(),
+                                              ChainSpace::kActivations.size()};
 constexpr size_t kOwn = kOwnValues.size();
 
 std::vector<int32_t> first_values(size_t n) {
@@ -91,13 +94,13 @@ bool ChainSpace::next(const Arch& prefix, Decision& d) const {
     for (const Kind kind : {kStride, kPooling})
       if (const size_t place = first(i) + kind - kKernel; place < prefix.size()) halvings += prefix[place] > 0;
   const bool halves = d.kind == kStride || d.kind == kPooling;
-  d.legal = first_values(halves && halvings == halvings_ ? 1 : static_cast<size_t>(kOwnValues[at]));
+  d.legal = first_values(halves && halvings == halvings_ ? 1 : kOwnValues[at]);
   return true;
 }
 
 std::vector<int> ChainSpace::kinds() const {
   std::vector<int> sizes = {layers_};
-  sizes.insert(sizes.end(), kOwnValues.begin(), kOwnValues.end());
+  for (const size_t values : kOwnValues) sizes.push_back(static_cast<int>(values));
   if (skips_) sizes.push_back(2);
   return sizes;
 }
@@ -181,7 +184,8 @@ double ChainSpace::count() const {
   ways[0] = 1;
   double total = 0;
   for (int layer = 0; layer < layers_; ++layer) {
-    const double others = 3.0 * 4 * 4 * (skips_ ? std::exp2(layer) : 1);
+    const double others = static_cast<double>(kKernels.size() * kFilterCounts.size() * kActivations.size()) *
+                          (skips_ ? std::exp2(layer) : 1);
     for (size_t h = ways.size(); h-- > 0;)
       ways[h] = others * (ways[h] + (h >= 1 ? 3 * ways[h - 1] : 0) + (h >= 2 ? 2 * ways[h - 2] : 0));
     total += std::accumulate(ways.begin(), ways.end(), 0.0);

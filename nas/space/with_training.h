@@ -11,7 +11,7 @@ namespace mixop::nas {
 class WithTraining final : public Space {
  public:
   static constexpr std::array<std::string_view, 6> kRates = {"0.001", "0.003", "0.01", "0.03", "0.1", "0.3"};
-  static constexpr std::array<std::string_view, 2> kOptimizers = {"sgd", "adam"};
+  static constexpr std::array<std::string_view, 3> kOptimizers = {"sgd", "adam", "adamw"};
   static constexpr std::array<std::string_view, 5> kAugmentations = {"none", "flip", "crop", "flip+crop",
                                                                      "flip+crop+cutout"};
 
