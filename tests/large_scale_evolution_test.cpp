@@ -56,13 +56,14 @@ int64_t takeover(int n, uint64_t seed) {
   const auto strategy = make(space, std::to_string(n), seed);
   Itself evaluator;
   nas::SearchLoop loop(*strategy, evaluator, {.evaluations = 100000});
-  for (;;) {
-    for (int i = 0; i < 10; ++i) loop.step();
+  while (loop.step()) {
+    if (loop.evaluations() % 10 != 0) continue;
     std::set<int32_t> alive;
     const nas::Json state = strategy->save();
     for (const nas::Json& m : state["members"]) alive.insert(m.at(0).at(0).get<int32_t>());
     if (loop.evaluations() > n && alive == std::set<int32_t>{n - 1}) return loop.evaluations() - n;
   }
+  return loop.evaluations();
 }
 
 // A pairwise tournament spreads the best like a rumour: O(n log n) events (reference: Goldberg and Deb 1991).
