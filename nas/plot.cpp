@@ -9,7 +9,7 @@
 namespace mixop::nas {
 namespace {
 
-constexpr double kWidth = 760, kHeight = 460, kLeft = 70, kRight = 580, kTop = 40, kBottom = 400;
+constexpr double kHeight = 460, kLeft = 70, kRight = 580, kTop = 40, kBottom = 400;
 
 // Okabe and Ito 2008.
 constexpr std::array<const char*, 8> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
@@ -137,7 +137,8 @@ void draw_series(std::ostream& out, const PlotSeries& s, const char* colour, con
     return;
   }
   if (!s.low.empty()) {
-    out << "<path fill=\"" << colour << "\" fill-opacity=\"0.13\" d=\"";
+    out << "<path fill=\"" << colour << "\" fill-opacity=\"0.12\" stroke=\"" << colour
+        << "\" stroke-opacity=\"0.35\" d=\"";
     trace(out, x, y, s.x, s.low, false, "M");
     trace(out, x, y, s.x, s.high, true, "L");
     out << "Z\"/>\n";
@@ -151,9 +152,12 @@ void draw_series(std::ostream& out, const PlotSeries& s, const char* colour, con
 
 std::string plot_svg(const Plot& plot) {
   const Axis x = axis_of(plot, true), y = axis_of(plot, false);
+  size_t longest = 0;
+  for (const PlotSeries& s : plot.series) longest = std::max(longest, s.label.size());
+  const double width = kRight + 60 + 7 * static_cast<double>(longest);
   auto out = stream(6);
-  out << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " << kWidth << ' ' << kHeight << "\" width=\""
-      << kWidth << "\" height=\"" << kHeight << "\" font-family=\"sans-serif\" font-size=\"12\">\n"
+  out << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " << width << ' ' << kHeight << "\" width=\""
+      << width << "\" height=\"" << kHeight << "\" font-family=\"sans-serif\" font-size=\"12\">\n"
       << "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
   draw_axes(out, plot, x, y);
   for (size_t i = 0; i < plot.series.size(); ++i) {

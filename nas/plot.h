@@ -19,7 +19,7 @@ struct Plot {
   std::vector<PlotSeries> series;
 };
 
-/// A picture of 760 x 460 with axes, ticks and a legend; up to eight colours that the colour-blind tell apart.
+/// A picture with axes, ticks and a legend at its right; up to eight colours that the colour-blind tell apart.
 std::string plot_svg(const Plot& plot);
 
 }  // namespace mixop::nas

@@ -108,7 +108,7 @@ TEST(PublishedTableCommand, PrintsOursBesideThePublished) {
     EXPECT_NE(markdown.find(part), std::string::npos) << part << " in:\n" << markdown;
   const std::string picture = read(svg);
   EXPECT_EQ(picture.rfind("<svg ", 0), 0u);
-  for (const char* part : {"regularized-evolution", "random", "simulated seconds", "cifar10 test", "fill-opacity"})
+  for (const char* part : {">REA<", ">RS<", "simulated seconds", "cifar10 test", "fill-opacity"})
     EXPECT_NE(picture.find(part), std::string::npos) << part;
   EXPECT_EQ(lines(read(dir / "curves.csv")) % 100, 1u);
 

@@ -20,19 +20,13 @@ struct PublishedTable : ComparisonOptions {
     const nas::PublishedRow* published = nullptr;
   };
 
-  // Published rows first; of strategies that this program lacks nothing is run.
   std::vector<Row> chosen(const nas::PublishedProtocol& p) const {
     std::vector<Row> all;
-    const auto registered = [](const std::string& name) {
-      const auto& known = nas::strategies();
-      return std::any_of(known.begin(), known.end(), [&](const auto* s) { return s->name == name; });
-    };
     if (rows == "published" || rows == "all") {
-      for (const nas::PublishedRow& row : p.rows)
-        if (registered(row.strategy.substr(0, row.strategy.find(':'))))
-          all.push_back({nas::parse_strategy(row.strategy), &row});
-        else
-          std::fprintf(stderr, "%s: left out, there is no strategy %s\n", row.method.c_str(), row.strategy.c_str());
+      for (const nas::PublishedRow& row : p.rows) {
+        all.push_back({nas::parse_strategy(row.strategy), &row});
+        all.back().choice.label = row.method;
+      }
     }
     const auto listed = [&](const nas::StrategyInfo* s) {
       return std::any_of(all.begin(), all.end(), [&](const Row& row) { return row.choice.info == s; });
@@ -69,9 +63,8 @@ struct PublishedTable : ComparisonOptions {
       }
       if (!row.published) continue;
       nas::ComparisonRow& last = comparison.rows.back();
-      last.method = row.published->method;
       last.published.assign(row.published->figures.begin(), row.published->figures.end());
-      last.note = row.choice.label + (row.published->note.empty() ? "" : "; " + row.published->note);
+      last.note = row.published->strategy + (row.published->note.empty() ? "" : "; " + row.published->note);
     }
     write(table, searches, comparison, runs);
     return kOk;

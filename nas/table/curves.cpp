@@ -79,10 +79,10 @@ std::string curves_csv(const std::vector<RegretCurve>& curves, bool over_seconds
   return out.str();
 }
 
-std::string curves_svg(const std::vector<RegretCurve>& curves, const std::string& title, bool over_seconds) {
-  Plot plot{.title = title,
+std::string curves_svg(const std::vector<RegretCurve>& curves, const std::string& accuracy, bool over_seconds) {
+  Plot plot{.title = "Regret of the best so far: " + accuracy,
             .x_label = over_seconds ? "simulated seconds" : "evaluations",
-            .y_label = "regret (points of accuracy): mean, quartiles",
+            .y_label = "points of accuracy: mean and quartiles",
             .log_x = true,
             .log_y = true,
             .series = {}};

@@ -25,7 +25,7 @@ std::vector<RegretCurve> regret_curves(const Table& table, size_t column, const 
 
 /// "strategy,seconds,mean,lower_quartile,median,upper_quartile", a line for each point.
 std::string curves_csv(const std::vector<RegretCurve>& curves, bool over_seconds);
-/// The means, with bands between the quartiles.
-std::string curves_svg(const std::vector<RegretCurve>& curves, const std::string& title, bool over_seconds);
+/// The means, with bands between the quartiles; `accuracy` says whose regret it is ("cifar10 test").
+std::string curves_svg(const std::vector<RegretCurve>& curves, const std::string& accuracy, bool over_seconds);
 
 }  // namespace mixop::nas
