@@ -59,7 +59,7 @@ std::vector<double> ticks_of(const Axis& axis) {
   const double slack = 1e-9 * (axis.most - axis.least);
   if (!axis.logarithmic) {
     const double rough = (axis.most - axis.least) / 6, power = std::pow(10, std::floor(std::log10(rough)));
-    const double step = power * (rough < 2 * power ? 2 : rough < 5 * power ? 5 : 10);
+    const double step = power * (rough <= 2 * power ? 2 : rough <= 5 * power ? 5 : 10);
     for (double i = std::ceil(axis.least / step - 1e-9); i * step <= axis.most + slack; ++i)
       ticks.push_back(i * step);
     return ticks;

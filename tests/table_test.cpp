@@ -321,6 +321,20 @@ TEST(Curves, EndAtTheRegretOfTheAnswer) {
   EXPECT_EQ(nas::curves_csv(curves, true).rfind("strategy,seconds,mean,", 0), 0u);
 }
 
+TEST(Plot, DrawsWhatTheAxesCanShow) {
+  nas::Plot plot{.title = "a < b & c", .x_label = "x", .y_label = "y", .log_x = true, .log_y = false, .series = {}};
+  EXPECT_EQ(nas::plot_svg(plot).find("nan"), std::string::npos);
+  plot.series.push_back({.label = "line", .x = {0, 10, 100, 1000}, .y = {1, 2, std::nan(""), 4}});
+  plot.series.push_back({.label = "marks", .x = {100}, .y = {3}, .points = true});
+  const std::string svg = nas::plot_svg(plot);
+  EXPECT_NE(svg.find("a &lt; b &amp; c"), std::string::npos);
+  for (const char* tick : {">10<", ">20<", ">1000<", ">2.5<"}) EXPECT_NE(svg.find(tick), std::string::npos) << tick;
+  // From the left below to the right above; the point at x = 0 and the one without y are left out.
+  EXPECT_NE(svg.find("d=\"M70 280L580 40\""), std::string::npos) << svg;
+  EXPECT_NE(svg.find("cx=\"325\" cy=\"160\""), std::string::npos) << svg;
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+}
+
 // ---- the published data
 
 const Table* published() {
@@ -351,6 +365,29 @@ TEST(PublishedTable, HoldsTheKnownOptima) {
   // Architecture 284's 200-epoch validation accuracies of seeds 777, 888, 999.
   EXPECT_EQ(value(284, "c10_val_200_run0"), 86.052);
   EXPECT_NEAR(value(284, "c10_val_200"), 86.0467, 1e-9);
+}
+
+TEST(PublishedTable, WhatElseWasMeasuredJoins) {
+  const auto hardware = published_file("hwnasbench_nb201_c10.csv"),
+             scores = published_file("nb201_zcproxies_c10.csv");
+  const auto macro = published_file("nbmacro.csv");
+  if (!hardware || !scores || !macro) GTEST_SKIP() << "the CSVs are not here; MIXOP_SHARED names their directory";
+  const TemporaryDirectory dir;
+  nas::write_table(dir / "hw", nas::find_table_import("hwnasbench").read({*hardware}));
+  nas::write_table(dir / "scores", nas::find_table_import("nb201-proxies").read({*scores}));
+  const Table table = Table::open({(dir / "hw").string(), (dir / "scores").string()});
+  EXPECT_EQ(table.value(0, table.column("c10_pixel3_latency_ms")), 3.60585);
+  EXPECT_EQ(table.value(0, table.column("c10_nwot")), 738.2764);
+  int unmeasured = 0, without_score = 0;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    unmeasured += std::isnan(table.value(row, table.column("c10_edgetpu_latency_ms")));
+    without_score += std::isnan(table.value(row, table.column("c10_snip")));
+  }
+  EXPECT_EQ(unmeasured, 4699);
+  EXPECT_EQ(without_score, 15625 - 9445);
+  nas::write_table(dir / "macro", nas::find_table_import("nbmacro").read({*macro}));
+  const Table other = Table::open(std::filesystem::path(dir / "macro"));
+  EXPECT_EQ(other.value(*other.find(other.space().parse("22212220")), other.column("mean_acc")), 93.12666);
 }
 
 // The rows of the published table as an independent simulation has them (500 seeds): CIFAR-10 within 0.05, of
