@@ -11,6 +11,7 @@
 #include "nas/search/mlp_ensemble.h"
 #include "nas/search/strategies.h"
 #include "nas/space/spaces.h"
+#include "tests/support/search_toys.h"
 
 namespace mixop {
 namespace {
@@ -150,19 +151,7 @@ TEST(Mlp, EnsembleLearnsAndDisagreesElsewhere) {
 }
 
 // Twelve decisions of four values; the error is the Hamming distance to a hidden architecture.
-class Hidden final : public nas::Space {
- public:
-  std::string name() const override { return "hidden"; }
-  std::string describe() const override { return "a string to be found"; }
-  Arch parse(std::string_view) const override { return {}; }
-  std::string format(const Arch&) const override { return {}; }
-  std::vector<int> kinds() const override { return {4}; }
-  double count() const override { return std::pow(4, 12); }
-  bool next(const Arch& prefix, nas::Decision& d) const override {
-    d = {.legal = {0, 1, 2, 3}};
-    return prefix.size() < 12;
-  }
-};
+const test::DigitSpace kSpace(12, 4);
 
 class Distance final : public nas::ImmediateEvaluator {
  public:
@@ -173,22 +162,13 @@ class Distance final : public nas::ImmediateEvaluator {
   }
 };
 
-std::unique_ptr<nas::Strategy> make(const nas::Space& space, const std::string& name, uint64_t seed,
-                                    const std::map<std::string, std::string>& settings = {}) {
-  const nas::StrategyInfo& info = nas::find_strategy(name);
-  nas::Settings values(info.settings);
-  for (const auto& [key, value] : settings) values.set(key, value);
-  return info.make(space, values, seed);
-}
-
 // Small enough for a test.
 const std::map<std::string, std::string> kBananas = {{"layers", "3"}, {"epochs", "60"}};
 
 double mean_best(const std::string& name, const std::map<std::string, std::string>& settings, int evaluations) {
-  const Hidden space;
   double sum = 0;
   for (uint64_t seed = 0; seed < 2; ++seed) {
-    const auto strategy = make(space, name, seed, settings);
+    const auto strategy = test::make_strategy(name, kSpace, seed, settings);
     Distance distance;
     nas::SearchLoop loop(*strategy, distance, {.evaluations = evaluations});
     loop.run();
@@ -217,7 +197,7 @@ std::vector<Arch> play(const nas::Space& space, const std::string& name,
   std::vector<Arch> archs;
   std::deque<nas::Candidate> under_way;
   Distance distance;
-  auto strategy = make(space, name, 5, settings);
+  auto strategy = test::make_strategy(name, space, 5, settings);
   while (archs.size() < 40) {
     while (under_way.size() < ahead) {
       auto c = strategy->ask();
@@ -229,20 +209,19 @@ std::vector<Arch> play(const nas::Space& space, const std::string& name,
     under_way.pop_front();
     if (!resume) continue;
     const std::string saved = strategy->save().dump();
-    strategy = make(space, name, 5, settings);
+    strategy = test::make_strategy(name, space, 5, settings);
     strategy->load(nas::Json::parse(saved));
   }
   return archs;
 }
 
 TEST(ModelBased, ResumeWithCandidatesUnderWay) {
-  const Hidden space;
   for (const size_t ahead : {1, 4, 30}) {
-    EXPECT_EQ(play(space, "bayes", {}, ahead, false), play(space, "bayes", {}, ahead, true));
-    EXPECT_EQ(play(space, "bananas", kBananas, ahead, false), play(space, "bananas", kBananas, ahead, true));
+    EXPECT_EQ(play(kSpace, "bayes", {}, ahead, false), play(kSpace, "bayes", {}, ahead, true));
+    EXPECT_EQ(play(kSpace, "bananas", kBananas, ahead, false), play(kSpace, "bananas", kBananas, ahead, true));
   }
   // Batches are whole, whatever is evaluated at a time.
-  EXPECT_EQ(play(space, "bananas", kBananas, 1, false), play(space, "bananas", kBananas, 30, false));
+  EXPECT_EQ(play(kSpace, "bananas", kBananas, 1, false), play(kSpace, "bananas", kBananas, 30, false));
 }
 
 TEST(ModelBased, AskForNothingTwice) {
@@ -256,11 +235,10 @@ TEST(ModelBased, AskForNothingTwice) {
 }
 
 TEST(ModelBased, KeepABoundedHistoryWithTheBest) {
-  const Hidden space;
   for (const char* name : {"bayes", "bananas"}) {
     std::map<std::string, std::string> settings = {{"points", "20"}};
     if (name == std::string("bananas")) settings["epochs"] = "2";
-    const auto strategy = make(space, name, 1, settings);
+    const auto strategy = test::make_strategy(name, kSpace, 1, settings);
     Distance distance;
     nas::SearchLoop loop(*strategy, distance, {.evaluations = 130});
     loop.run();
@@ -274,8 +252,8 @@ TEST(ModelBased, KeepABoundedHistoryWithTheBest) {
 }
 
 TEST(ModelBased, RefuseASpaceWithoutEncoding) {
-  const Hidden space;  // has no paths
-  for (const char* name : {"bayes", "bananas"}) EXPECT_THROW(make(space, name, 0, {{"encoding", "path"}}), Error);
+  for (const char* name : {"bayes", "bananas"})
+    EXPECT_THROW(test::make_strategy(name, kSpace, 0, {{"encoding", "path"}}), Error);
 }
 
 }  // namespace
