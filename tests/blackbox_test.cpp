@@ -114,6 +114,31 @@ TEST(Search, EveryStrategyRunsOverATable) {
   }
 }
 
+TEST(Search, SeveralAimsHaveAFront) {
+  const TemporaryDirectory dir;
+  write_small_table(dir / "small.table");
+  const Arguments search = {"search",       "nsga2",    "--table",        dir / "small.table",
+                            "--objectives", "latency",  "--population",   "10",
+                            "--progress",   "none",     "--ckpt-seconds", "0",
+                            "--out",        dir / "run"};
+  ASSERT_EQ(run(search + Arguments{"--evaluations", "60"}).status, 0);
+  const std::string front = read(dir / "run" / "front.csv");
+  EXPECT_EQ(front.rfind("id,error,latency,architecture\n", 0), 0u) << front;
+  EXPECT_GE(std::count(front.begin(), front.end(), '\n'), 3);
+  // A resumed search reads its front again.
+  ASSERT_EQ(run(search + Arguments{"--evaluations", "61", "--resume"}).status, 0);
+  EXPECT_GE(std::count(front.begin(), front.end(), '\n'), 3);
+  EXPECT_NE(read(dir / "run" / "front.csv").find(front.substr(front.find('\n') + 1, 20)), std::string::npos);
+  const Outcome rewarded =
+      run({"search", "random", "--table", dir / "small.table", "--objectives", "latency", "--mnas-latency", "4",
+           "--mnas-above", "-1", "--evaluations", "5", "--progress", "none", "--out", dir / "mnas"});
+  ASSERT_EQ(rewarded.status, 0) << rewarded.err;
+  for (const Json& line : evaluations_of(dir / "mnas")) {
+    const double accuracy = 100 - line["objectives"][0].get<double>(), latency = line["objectives"][1];
+    EXPECT_NEAR(line["accuracy"], accuracy * std::pow(latency / 4, latency > 4 ? -1 : -0.07), 1e-9);
+  }
+}
+
 TEST(Search, BudgetsOfATableAreRecordedSeconds) {
   const TemporaryDirectory dir;
   write_small_table(dir / "small.table");
@@ -139,17 +164,12 @@ TEST(Search, BudgetsOfATableAreRecordedSeconds) {
   EXPECT_LT(evaluations_of(dir / "run").size(), 500u);
 }
 
-TEST(Search, AfterKillTheSameEvaluations) {
+void kill_at_random_moments(const Arguments& strategy, unsigned seed) {
   const TemporaryDirectory dir;
-  const Arguments search = Arguments{"search",         "regularized-evolution",
-                                     "--population",   "4",
-                                     "--sample",       "2",
-                                     "--evaluations",  "14",
-                                     "--workers",      "2",
-                                     "--train-epochs", "3"} +
-                           kTiny;
+  const Arguments search = Arguments{"search"} + strategy +
+                           Arguments{"--evaluations", "14", "--workers", "2", "--train-epochs", "3"} + kTiny;
   ASSERT_EQ(run(search + Arguments{"--out", dir / "whole"}).status, 0);
-  std::mt19937 random(1);
+  std::mt19937 random(seed);
   int killed = 0;
   for (int attempt = 0; attempt < 8; ++attempt) {
     Command command(search + Arguments{"--out", dir / "killed", "--resume"});
@@ -163,6 +183,29 @@ TEST(Search, AfterKillTheSameEvaluations) {
   EXPECT_EQ(evaluations_of(dir / "whole").size(), 14u);
   EXPECT_EQ(evaluations_of(dir / "whole"), evaluations_of(dir / "killed"));
   EXPECT_EQ(read(dir / "whole" / "best.txt"), read(dir / "killed" / "best.txt"));
+}
+
+TEST(Search, AfterKillTheSameEvaluations) {
+  kill_at_random_moments({"regularized-evolution", "--population", "4", "--sample", "2"}, 1);
+}
+TEST(Search, AfterKillTheSameEvaluationsWithAController) { kill_at_random_moments({"reinforce"}, 2); }
+TEST(Search, AfterKillTheSameEvaluationsWithInheritedWeights) {
+  kill_at_random_moments({"large-scale-evolution", "--population", "3"}, 3);
+}
+
+TEST(Search, OnlyWeightsThatCanBeInheritedAreKept) {
+  const TemporaryDirectory dir;
+  const Arguments search =
+      Arguments{"search", "large-scale-evolution", "--population", "3", "--evaluations", "20"} + kTiny;
+  ASSERT_EQ(run(search + Arguments{"--out", dir / "run"}).status, 0);
+  int children = 0;
+  for (const Json& line : evaluations_of(dir / "run")) children += line.contains("parent");
+  EXPECT_GE(children, 10);
+  const auto files = std::distance(fs::directory_iterator(dir / "run" / "weights"), {});
+  EXPECT_GE(files, 2);
+  EXPECT_LE(files, 14);  // the population, those told since it last shrank, and those of the checkpoint before
+  ASSERT_EQ(run(search + Arguments{"--inherit", "no", "--out", dir / "none"}).status, 0);
+  EXPECT_FALSE(fs::exists(dir / "none" / "weights"));
 }
 
 TEST(Search, ASignalLeavesACheckpointAndStatus75) {

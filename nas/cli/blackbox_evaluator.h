@@ -14,6 +14,8 @@ class RunEvaluator {
   virtual nas::Evaluator& evaluator() = 0;
   /// The same where it trains candidates in processes; else null.
   virtual CandidateWorkers* workers() { return nullptr; }
+  /// Names of Outcome::objectives; empty: one aim.
+  virtual std::vector<std::string> objectives() const { return {}; }
   /// The "data" part of run.json.
   virtual Json data() const = 0;
   /// What candidates are judged by, and what their costs mean; one line each.

@@ -26,6 +26,7 @@ BlackboxSession::BlackboxSession(const Config& config, const nas::Space& space, 
       clock_(clock),
       checkpoints_(directory.path() / "ckpt", config.integer("run.keep")),
       budget_(budget_of(config)),
+      front_(judge.objectives()),
       loop_(strategy, judge.evaluator(), budget_,
             [this](const nas::Evaluated& evaluated, const nas::SearchLoop&) { record(evaluated); }) {}
 
@@ -40,13 +41,15 @@ bool BlackboxSession::restore() {
     const Json state = Json::parse(found->file("state.json"));
     directory_.cut(state.at("files"));
     wall_before_ = state.at("wall_seconds");
-    loop_.load(Json::parse(found->file("search.json")));
+    const Json search = Json::parse(found->file("search.json"));
+    loop_.load(search);
+    needed_ = needed_weights(search);
   } catch (const Json::exception& e) {
     kernels::fail(found->path.string(), ": not the state of this kind of search: ", e.what());
   }
   written_ = evaluations();
-  needed_ = needed_weights();
   done_before_ = share_done();
+  front_.read(directory_.path() / "evaluations.jsonl", space_);
   progress_.say(fmt::format("going on after evaluation {} from {}", evaluations(), found->path.string()));
   return true;
 }
@@ -75,6 +78,7 @@ void BlackboxSession::record(const nas::Evaluated& evaluated) {
   if (!outcome.objectives.empty()) line["objectives"] = outcome.objectives;
   if (outcome.failed) line["failed"] = outcome.reason;
   directory_.file("evaluations.jsonl").line(line.dump());
+  front_.add(evaluated);
   if (best.candidate.id == candidate.id)
     directory_.metrics().line(Json{
         {"kind", "best"},
@@ -86,29 +90,34 @@ void BlackboxSession::record(const nas::Evaluated& evaluated) {
 }
 
 void BlackboxSession::checkpoint() {
+  const Json state = loop_.save();
   directory_.sync();
   checkpoints_.write(
       evaluations(),
-      {{"search.json", loop_.save().dump() + "\n"},
+      {{"search.json", state.dump() + "\n"},
        {"state.json", Json{{"files", directory_.offsets()}, {"wall_seconds", wall_seconds()}}.dump() + "\n"}});
   const nas::Evaluated& best = loop_.best();
   if (best.candidate.id != best_written_) directory_.write("best.txt", space_.format(best.candidate.arch) + "\n");
   best_written_ = best.candidate.id;
+  if (!front_.empty()) directory_.write("front.csv", front_.csv(space_));
   written_ = evaluations();
   since_checkpoint_.lap();
 
   if (CandidateWorkers* workers = judge_.workers()) {
     // The checkpoint before takes over should this one be damaged.
     std::set<int64_t> kept = needed_;
-    needed_ = needed_weights();
+    needed_ = needed_weights(state);
     kept.insert(needed_.begin(), needed_.end());
     workers->keep_only(kept);
   }
 }
 
-std::set<int64_t> BlackboxSession::needed_weights() const {
+std::set<int64_t> BlackboxSession::needed_weights(const Json& state) const {
   std::set<int64_t> ids;
-  if (const CandidateWorkers* workers = judge_.workers()) ids = workers->in_use();
+  for (const Json& json : state.at("under_way")) {
+    const nas::Candidate c = nas::candidate_from_json(json);
+    ids.insert({c.id, c.parent});
+  }
   if (const auto parents = strategy_.parents()) ids.insert(parents->begin(), parents->end());
   return ids;
 }
@@ -146,6 +155,7 @@ std::string BlackboxSession::report() const {
     text = fmt::format("best architecture: {}\nvalidation accuracy {:.2f} % (candidate {})\n{}",
                        space_.format(best.candidate.arch), best.outcome.accuracy, best.candidate.id,
                        judge_.report(best.candidate.arch));
+  if (!front_.empty()) text += "front:\n" + front_.table(space_);
   return text + fmt::format("{} evaluations, {} failed; {:.1f} s of candidates, {} wall\n", evaluations(),
                             loop_.failures(), loop_.seconds(), format_duration(wall_seconds()));
 }

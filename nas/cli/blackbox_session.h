@@ -6,6 +6,7 @@
 #include <string>
 
 #include "nas/cli/blackbox_evaluator.h"
+#include "nas/cli/blackbox_front.h"
 #include "nas/cli/checkpoint_store.h"
 #include "nas/cli/progress.h"
 #include "nas/cli/run_directory.h"
@@ -35,8 +36,8 @@ class BlackboxSession {
  private:
   void record(const nas::Evaluated& evaluated);
   void checkpoint();
-  /// Candidates whose weights a search resumed from here may read.
-  std::set<int64_t> needed_weights() const;
+  /// Candidates whose weights a search resumed from that state of the loop may read or write.
+  std::set<int64_t> needed_weights(const Json& state) const;
   void show();
   double share_done() const;  // of the budget
   double wall_seconds() const { return wall_before_ + clock_.elapsed(); }
@@ -50,6 +51,7 @@ class BlackboxSession {
   const nas::Stopwatch& clock_;
   CheckpointStore checkpoints_;
   nas::Budget budget_;
+  SearchFront front_;
   nas::SearchLoop loop_;
 
   double done_before_ = 0;  // share of the budget that was spent when this process began

@@ -7,6 +7,7 @@
 #include "autograd/files.h"
 #include "kernels/core/check.h"
 #include "nas/cli/keys.h"
+#include "nas/search/mnas_reward.h"
 #include "nas/table/table_evaluator.h"
 
 namespace mixop::cli {
@@ -39,9 +40,25 @@ class Lookup final : public RunEvaluator {
         evaluator_(table_, protocol_of(config)) {
     MIXOP_CHECK(table_.space().name() == space.name(), files_.front(), ": is a table of the space ",
                 table_.space().name(), ", not of ", space.name(), "; give --space ", table_.space().name());
+    const nas::MnasTarget target{.latency = config.real("search.mnas_latency"),
+                                 .below = config.real("search.mnas_below"),
+                                 .above = config.real("search.mnas_above")};
+    if (target.latency == 0) return;
+    MIXOP_CHECK(!evaluator_.protocol().objectives.empty(),
+                "--mnas-latency needs the latency's column; give it as the first of --objectives");
+    reward_.emplace(evaluator_, target);
   }
 
-  nas::Evaluator& evaluator() override { return evaluator_; }
+  nas::Evaluator& evaluator() override {
+    if (reward_) return *reward_;
+    return evaluator_;
+  }
+
+  std::vector<std::string> objectives() const override {
+    std::vector<std::string> names = evaluator_.protocol().objectives;
+    if (!names.empty()) names.insert(names.begin(), "error");
+    return names;
+  }
 
   Json data() const override {
     Json sums = Json::array();
@@ -72,6 +89,7 @@ class Lookup final : public RunEvaluator {
   std::vector<std::string> files_;
   nas::Table table_;
   nas::TableEvaluator evaluator_;
+  std::optional<nas::MnasReward> reward_;  // around it
 };
 
 }  // namespace
@@ -86,7 +104,12 @@ std::vector<Key> table_keys() {
           .in(0, 1000000),
       text_key("search.noise", "--noise", "mean", "of the recorded runs of a candidate").one_of({"mean", "trial"}),
       text_key("search.objectives", "--objectives", "",
-               "columns of the table to be minimised beside the error: A,B,...")};
+               "columns of the table to be minimised beside the error: A,B,..."),
+      real_key("search.mnas_latency", "--mnas-latency", 0,
+               "target of the first objective: MnasNet's reward takes the accuracy's place, 0: off")
+          .at_least(0),
+      real_key("search.mnas_below", "--mnas-below", -0.07, "its exponent up to the target").in(-100, 0),
+      real_key("search.mnas_above", "--mnas-above", -0.07, "its exponent beyond the target").in(-100, 0)};
 }
 
 std::unique_ptr<RunEvaluator> make_table_evaluator(const Config& config, const nas::Space& space) {

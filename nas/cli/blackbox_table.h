@@ -5,7 +5,7 @@
 
 namespace mixop::cli {
 
-/// The keys --table, --dataset, --table-epochs, --noise and --objectives.
+/// The keys --table, --dataset, --table-epochs, --noise, --objectives and those of MnasNet's reward.
 std::vector<Key> table_keys();
 
 /// Throws mixop::Error when a file is no table, is of another space, or lacks the data set, schedule or objectives.

@@ -137,12 +137,6 @@ nas::Outcome CandidateWorkers::finish() {
   return outcome;
 }
 
-std::set<int64_t> CandidateWorkers::in_use() const {
-  std::set<int64_t> ids;
-  for (const UnderWay& work : under_way_) ids.insert({work.candidate.id, work.candidate.parent});
-  return ids;
-}
-
 void CandidateWorkers::keep_only(const std::set<int64_t>& ids) const {
   if (!fs::is_directory(options_.run / "weights")) return;
   std::set<fs::path> kept;

@@ -54,10 +54,8 @@ class CandidateWorkers final : public nas::Evaluator {
   nas::Outcome finish() override;
   bool ready() override;
 
-  /// Candidates under way and their parents: those whose weights are being written or still read.
-  std::set<int64_t> in_use() const;
   /// Removes the weights of all others. To be called once a checkpoint is safe, with all that a search resumed from
-  /// it may read: those in use, and what the strategy may name as a parent.
+  /// it writes or may read: the candidates under way, their parents, and what the strategy may name as a parent.
   void keep_only(const std::set<int64_t>& ids) const;
 
  private:
