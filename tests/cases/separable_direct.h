@@ -2,6 +2,8 @@
 // without a depthwise half beside others, several groups in a call, channels that are slices of a wider tensor.
 #pragma once
 
+#include <utility>
+
 #include "autograd/ops/binary.h"
 #include "autograd/ops/concat.h"
 #include "autograd/ops/separable.h"
@@ -232,15 +234,14 @@ inline std::vector<Case> separable_direct_cases() {
     cases.push_back(DirectCase(kinds).forward(true, {1, 0, 0, 1}));
   }
   // Gradients of which some, all or none are skipped, also all of one input; 17 channels take plain kernels.
-  for (const int64_t c : {17, 20})
-    for (const int stride : {1, 2}) {
-      const DirectCase units = skipped_units(c, stride);
-      for (const std::vector<int>& active :
-           std::vector<std::vector<int>>{{0, 1, 0, 1, 1}, {0, 0, 0, 0, 1}, {0, 0, 0, 0, 0}, {1, 1, 1, 1, 1}})
-        cases.push_back(DirectCase(units).backward(true, true, true, false, active));
-      cases.push_back(DirectCase(units).backward(true, false, false, true, {0, 0, 1, 0, 0}));
-      cases.push_back(DirectCase(units).backward(false, false, true, false, {1, 0, 0, 1, 0}));
-    }
+  for (const auto& [c, stride] : {std::pair<int64_t, int>{17, 2}, {20, 1}, {20, 2}}) {
+    const DirectCase units = skipped_units(c, stride);
+    for (const std::vector<int>& active :
+         std::vector<std::vector<int>>{{0, 1, 0, 1, 1}, {0, 0, 0, 0, 1}, {0, 0, 0, 0, 0}, {1, 1, 1, 1, 1}})
+      cases.push_back(DirectCase(units).backward(true, true, true, false, active));
+    cases.push_back(DirectCase(units).backward(true, false, false, true, {0, 0, 1, 0, 0}));
+    cases.push_back(DirectCase(units).backward(false, false, true, false, {1, 0, 0, 1, 0}));
+  }
   // Many units of a small input, with the sums of what they add up to.
   for (const int stride : {1, 2}) {
     std::vector<DirectUnit> units{pointwise_unit(8, stride, stride - 1, 0, affine)};
