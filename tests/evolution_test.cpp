@@ -89,20 +89,20 @@ TEST(Ga, EndsWhenNothingImproves) {
   const DigitSpace space(19);
   Answers answers([](const Candidate&) { return Outcome{.accuracy = 50, .cost = 1}; });
   const auto patient = test::make_strategy("ga", space, 1, {{"patience", "4"}, {"gene-mutation", "1"}});
-  const auto history = test::history_of(*patient, answers, 0);
+  const auto history = test::history_of(*patient, answers, 500);
   EXPECT_TRUE(patient->finished());
   EXPECT_GT(history.size(), 20u + 3 * 15);  // the first generation and four in vain, a few children unchanged
   EXPECT_LE(history.size(), 20u + 4 * 19);
 
   const auto two = test::make_strategy("ga", space, 1, {{"generations", "2"}, {"gene-mutation", "1"}});
-  EXPECT_LE(test::history_of(*two, answers, 0).size(), 20u + 19);
+  EXPECT_LE(test::history_of(*two, answers, 500).size(), 20u + 19);
 }
 
 TEST(Ga, EndsWhenItBreedsNothingNew) {
   const DigitSpace space(19);
   Answers answers(ones);
   const auto ga = test::make_strategy("ga", space, 1, {{"crossover", "0"}, {"mutation", "0"}});
-  EXPECT_EQ(test::history_of(*ga, answers, 0).size(), 20u);
+  EXPECT_EQ(test::history_of(*ga, answers, 500).size(), 20u);
   EXPECT_TRUE(ga->finished());
   EXPECT_FALSE(ga->ask());
   const auto again = test::make_strategy("ga", space, 1, {{"crossover", "0"}, {"mutation", "0"}});
@@ -174,7 +174,7 @@ TEST(LocalSearch, SeesASmallSpaceOnceAndIsDone) {
       Answers answers(ones, slots);
       const auto strategy = test::make_strategy("local-search", space, 7, {{"step", step}, {"starts", "2"}});
       std::set<nas::Arch> seen;
-      for (const Evaluated& e : test::history_of(*strategy, answers, 0))
+      for (const Evaluated& e : test::history_of(*strategy, answers, 500))
         EXPECT_TRUE(seen.insert(e.candidate.arch).second);
       EXPECT_EQ(seen.size(), 27u) << step << " " << slots;
       EXPECT_TRUE(strategy->finished());

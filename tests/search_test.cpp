@@ -15,14 +15,19 @@ class Toy final : public nas::ImmediateEvaluator {
  public:
   explicit Toy(int slots = 1) : slots_(slots) {}
   int slots() const override { return slots_; }
+  nas::Outcome finish() override {
+    --under_way_;
+    return ImmediateEvaluator::finish();
+  }
 
  protected:
   nas::Outcome evaluate(const nas::Candidate& c) override {
+    EXPECT_LE(++under_way_, slots_);
     return {.accuracy = static_cast<double>(std::count(c.arch.begin(), c.arch.end(), 3)), .cost = 10};
   }
 
  private:
-  int slots_;
+  int slots_, under_way_ = 0;
 };
 
 TEST(Random, IsItsPosition) {
@@ -57,19 +62,22 @@ TEST(Loop, StrictBudgetIsNeverPassed) {
 TEST(Loop, WithMoreSecondsTheRefusedEvaluationIsMade) {
   const auto space = nas::find_space("nb201");
   for (const int slots : {1, 3}) {
-    const auto count = [&](double seconds, const nas::Json* from, nas::Json* to) {
+    std::vector<int64_t> ids;
+    const auto run = [&](double seconds, const nas::Json& from, int slots) {
       const auto strategy = nas::find_strategy("random").make(*space, nas::Settings({}), 0);
       Toy toy(slots);
-      nas::SearchLoop loop(*strategy, toy, {.seconds = seconds});
-      if (from) loop.load(*from);
+      nas::SearchLoop loop(*strategy, toy, {.seconds = seconds},
+                           [&](const nas::Evaluated& e, const nas::SearchLoop&) { ids.push_back(e.candidate.id); });
+      if (!from.empty()) loop.load(from);
       loop.run();
-      if (to) *to = loop.save();
-      return std::pair(loop.evaluations(), loop.best().candidate.arch);
+      EXPECT_FALSE(loop.step());
+      return loop.save();
     };
-    nas::Json at_95;
-    EXPECT_EQ(count(95, nullptr, &at_95).first, 9);
-    EXPECT_EQ(count(95, &at_95, nullptr).first, 9);
-    EXPECT_EQ(count(300, &at_95, nullptr), count(300, nullptr, nullptr));
+    const nas::Json at_95 = run(95, {}, slots);
+    EXPECT_EQ(ids.size(), 9u);
+    EXPECT_EQ(run(95, at_95, slots), at_95);
+    run(200, at_95, 1);
+    EXPECT_EQ(ids, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}));
   }
 }
 
