@@ -3,6 +3,7 @@
 
 #include "nas/cli/candidate_workers.h"
 #include "nas/cli/config.h"
+#include "nas/search/pareto.h"
 #include "nas/space/space.h"
 
 namespace mixop::cli {
@@ -16,6 +17,10 @@ class RunEvaluator {
   virtual CandidateWorkers* workers() { return nullptr; }
   /// Names of Outcome::objectives; empty: one aim.
   virtual std::vector<std::string> objectives() const { return {}; }
+  /// Of everything that could be found, where a table knows it; else empty.
+  virtual std::vector<nas::Objectives> all_objectives() { return {}; }
+  /// What Outcome::accuracy is here.
+  virtual std::string measure() const { return "validation accuracy"; }
   /// The "data" part of run.json.
   virtual Json data() const = 0;
   /// What candidates are judged by, and what their costs mean; one line each.

@@ -22,6 +22,11 @@ class SearchFront {
     return nas::front_table(space, archive_.members(), objectives_);
   }
   std::string csv(const nas::Space& space) const { return nas::front_csv(space, archive_.members(), objectives_); }
+  /// The hypervolume as a share of that of the true front among `all`, one line; empty when `all` is, or with more
+  /// than three objectives. The reference point is the worst of `all` in each objective.
+  std::string coverage(const std::vector<nas::Objectives>& all) const;
+  /// The front, over the true one among `all`: the error against the second objective.
+  std::string svg(const std::vector<nas::Objectives>& all) const;
 
  private:
   std::vector<std::string> objectives_;

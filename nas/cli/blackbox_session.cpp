@@ -152,10 +152,14 @@ std::string BlackboxSession::report() const {
   std::string text;
   if (best.candidate.id < 0) text = "no candidate could be evaluated\n";
   else
-    text = fmt::format("best architecture: {}\nvalidation accuracy {:.2f} % (candidate {})\n{}",
-                       space_.format(best.candidate.arch), best.outcome.accuracy, best.candidate.id,
-                       judge_.report(best.candidate.arch));
-  if (!front_.empty()) text += "front:\n" + front_.table(space_);
+    text =
+        fmt::format("best architecture: {}\n{} {:.2f} % (candidate {})\n{}", space_.format(best.candidate.arch),
+                    judge_.measure(), best.outcome.accuracy, best.candidate.id, judge_.report(best.candidate.arch));
+  if (!front_.empty()) {
+    const std::vector<nas::Objectives> all = judge_.all_objectives();
+    text += "front:\n" + front_.table(space_) + front_.coverage(all);
+    directory_.write("front.svg", front_.svg(all));
+  }
   return text + fmt::format("{} evaluations, {} failed; {:.1f} s of candidates, {} wall\n", evaluations(),
                             loop_.failures(), loop_.seconds(), format_duration(wall_seconds()));
 }
