@@ -58,7 +58,6 @@ class Nsga2 final : public Strategy {
  private:
   struct Member {
     Arch arch;
-    ArchKey key;
     Objectives objectives{};  // empty: not told yet, or failed
   };
 
@@ -69,10 +68,7 @@ class Nsga2 final : public Strategy {
   }
   std::vector<Member> members_from_json(const Json& json) const {
     std::vector<Member> members;
-    for (const Json& m : json) {
-      const Arch arch = m.at(0);
-      members.push_back({arch, space_.key(arch), m.at(1).get<Objectives>()});
-    }
+    for (const Json& m : json) members.push_back({m.at(0).get<Arch>(), m.at(1).get<Objectives>()});
     return members;
   }
 
@@ -108,10 +104,8 @@ class Nsga2 final : public Strategy {
     const size_t wanted = parents_.empty() ? population_ : offspring_;
     while (brood_.size() < wanted) {
       Member child;
-      for (int i = 0; i < kTries && (i == 0 || is_double(child.key)); ++i) {
+      for (int i = 0; i < kTries && (i == 0 || is_double(child.arch)); ++i)
         child.arch = parents_.empty() ? space_.sample(random_) : bear();
-        child.key = space_.key(child.arch);
-      }
       brood_.push_back(std::move(child));
     }
   }
@@ -130,8 +124,9 @@ class Nsga2 final : public Strategy {
     return parents_[static_cast<size_t>(std::min(a, b))].arch;
   }
 
-  bool is_double(const ArchKey& key) const {
-    const auto same = [&](const Member& m) { return m.key == key; };
+  /// By its choices, not by Space::key(): what is one network may be two in measured latency.
+  bool is_double(const Arch& arch) const {
+    const auto same = [&](const Member& m) { return m.arch == arch; };
     return std::any_of(parents_.begin(), parents_.end(), same) || std::any_of(brood_.begin(), brood_.end(), same);
   }
 
