@@ -117,10 +117,9 @@ TEST(Search, EveryStrategyRunsOverATable) {
 TEST(Search, SeveralAimsHaveAFront) {
   const TemporaryDirectory dir;
   write_small_table(dir / "small.table");
-  const Arguments search = {"search",       "nsga2",    "--table",        dir / "small.table",
-                            "--objectives", "latency",  "--population",   "10",
-                            "--progress",   "none",     "--ckpt-seconds", "0",
-                            "--out",        dir / "run"};
+  const Arguments search = {"search",       "nsga2",   "--table",      dir / "small.table",
+                            "--objectives", "latency", "--population", "10",
+                            "--progress",   "none",    "--out",        dir / "run"};
   ASSERT_EQ(run(search + Arguments{"--evaluations", "60"}).status, 0);
   const std::string front = read(dir / "run" / "front.csv");
   EXPECT_EQ(front.rfind("id,error,latency,architecture\n", 0), 0u) << front;

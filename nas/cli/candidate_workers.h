@@ -40,7 +40,7 @@ class CandidateWorkers final : public nas::Evaluator {
  public:
   struct Options {
     std::filesystem::path run;  ///< of the jobs (run/jobs/ID) and of kept weights (run/weights/ID.safetensors)
-    std::vector<std::string> command;  ///< the job's folder comes after it; empty: cannot evaluate
+    std::vector<std::string> command;  ///< the job's folder comes after it
     nas::Json config;
     int under_way = 1;          ///< candidates that may be started
     int workers = 1;            ///< processes at a time
