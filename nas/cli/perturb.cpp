@@ -1,5 +1,6 @@
 #include "nas/cli/perturb.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "autograd/ops/binary.h"
@@ -91,10 +92,11 @@ void fill_perturbation(autograd::Plan& plan, const Graph& graph, const Perturbat
     if (!plan.has_input(graph.node(i).name)) continue;
     const kernels::View v = plan.input(graph.node(i).name);
     MIXOP_CHECK(v.dtype == kernels::DType::kF64, "perturbation: the graph must be of float64");
-    for (int64_t e = 0; e < v.shape.elements(); ++e) {
-      const double u = 2 * kernels::uniform(static_cast<uint64_t>(p.run), static_cast<uint64_t>(i), e) - 1;
-      v.as<double>()[e] = is_noise ? 1 + noise * u : is_shift ? (p.run % 2 ? -kink : kink) : kink * u;
-    }
+    const double centre = is_noise ? 1 : is_shift ? (p.run % 2 ? -kink : kink) : 0;
+    const double range = is_noise ? noise : is_shift ? 0 : kink;
+    std::fill_n(v.as<double>(), v.shape.elements(), centre);
+    for (int64_t e = 0, n = range > 0 ? v.shape.elements() : 0; e < n; ++e)
+      v.as<double>()[e] += range * (2 * kernels::uniform(static_cast<uint64_t>(p.run), i, e) - 1);
   }
 }
 
