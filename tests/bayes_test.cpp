@@ -164,6 +164,7 @@ class Distance final : public nas::ImmediateEvaluator {
 
 // Small enough for a test.
 const std::map<std::string, std::string> kBananas = {{"layers", "2"}, {"epochs", "30"}};
+const std::map<std::string, std::string> kBayes = {{"draws", "30"}};
 
 double mean_best(const std::string& name, const std::map<std::string, std::string>& settings, int evaluations) {
   double sum = 0;
@@ -220,7 +221,7 @@ std::vector<Arch> play(const nas::Space& space, const std::string& name,
 
 TEST(ModelBased, ResumeWithCandidatesUnderWay) {
   for (const size_t ahead : {1, 4, 30}) {
-    EXPECT_EQ(play(kSpace, "bayes", {}, ahead, false), play(kSpace, "bayes", {}, ahead, true));
+    EXPECT_EQ(play(kSpace, "bayes", kBayes, ahead, false), play(kSpace, "bayes", kBayes, ahead, true));
     EXPECT_EQ(play(kSpace, "bananas", kBananas, ahead, false), play(kSpace, "bananas", kBananas, ahead, true));
   }
   // Batches are whole, whatever is evaluated at a time.
@@ -230,8 +231,7 @@ TEST(ModelBased, ResumeWithCandidatesUnderWay) {
 TEST(ModelBased, AskForNothingTwice) {
   const auto space = nas::find_space("nb201");
   for (const char* name : {"bayes", "bananas"}) {
-    const auto archs =
-        play(*space, name, name == std::string("bananas") ? kBananas : decltype(kBananas){}, 6, false);
+    const auto archs = play(*space, name, name == std::string("bananas") ? kBananas : kBayes, 6, false);
     // The first ten are plain draws.
     EXPECT_EQ(std::set<Arch>(archs.begin() + 10, archs.end()).size(), 30u) << name;
   }
@@ -239,8 +239,8 @@ TEST(ModelBased, AskForNothingTwice) {
 
 TEST(ModelBased, KeepABoundedHistoryWithTheBest) {
   for (const char* name : {"bayes", "bananas"}) {
-    std::map<std::string, std::string> settings = {{"points", "20"}};
-    if (name == std::string("bananas")) settings["epochs"] = "2";
+    auto settings = name == std::string("bananas") ? kBananas : kBayes;
+    settings.emplace("points", "20");
     const auto strategy = test::make_strategy(name, kSpace, 1, settings);
     Distance distance;
     nas::SearchLoop loop(*strategy, distance, {.evaluations = 130});
