@@ -157,5 +157,34 @@ TEST(CompareStrategies, RunsAnyStrategyOnAnyTable) {
   expect_refusal(compare({"--strategies", "random", "--evaluations", "9", "--epochs", "13"}), 1, {"12, 200"});
 }
 
+TEST(CompareStrategies, ReadsFinishedSearches) {
+  const GeneratedTables& tables = generated_tables();
+  const TemporaryDirectory dir;
+  const auto search = [&](const std::string& strategy, const std::string& seed, const std::string& evaluations) {
+    const std::string out = dir / (strategy + seed + "-" + evaluations);
+    output({"search", strategy, "--table", tables.nb201(), "--evaluations", evaluations, "--seed", seed, "--out",
+            out});
+    return out;
+  };
+  const std::string a = search("random", "0", "30"), b = search("random", "1", "30"), c = search("ga", "0", "30");
+  const auto best = [](const std::string& run) {
+    const std::string all = read(run + "/evaluations.jsonl");
+    return Json::parse(all.substr(all.rfind('\n', all.size() - 2) + 1))["best"].get<double>();
+  };
+  const std::string svg = dir / "curves.svg";
+  const std::string csv = output({"compare-strategies", "--runs", a, b, c, "--format", "csv", "--curves", svg});
+  const std::string row = "random,best validation accuracy,";
+  ASSERT_NE(csv.find(row), std::string::npos) << csv;
+  EXPECT_NEAR(std::stod(csv.substr(csv.find(row) + row.size())), (best(a) + best(b)) / 2, 1e-4);
+  EXPECT_NE(csv.find("ga,evaluations,30.0000"), std::string::npos) << csv;
+  EXPECT_NE(read(svg).find(">ga<"), std::string::npos);
+
+  expect_refusal({"compare-strategies", "--runs", a, a}, 1, {"the same strategy and seed"});
+  expect_refusal({"compare-strategies", "--runs", a, search("random", "1", "20")}, 1,
+                 {"budget.evaluations", "differs"});
+  expect_refusal({"compare-strategies", "--runs", dir.path()}, 1, {"run.json"});
+  expect_refusal({"compare-strategies", "--runs", a, "--strategies", "random"}, 2, {"--runs"});
+}
+
 }  // namespace
 }  // namespace mixop::test

@@ -156,7 +156,7 @@ def tests_table(report):
         facts.append(f"compute-sanitizer {kind}: " + (
             MISSING if found.get("errors") is None or not found["passed"] else
             f"{found['errors']} errors in {found['passed']} cases"))
-    for name in ("again", "no graph", "killed and resumed"):
+    for name in ("again", "no graph", "killed and resumed", "candidates, two workers"):
         facts.append(f"search, {name}: {runs.get(name, MISSING)}")
     return text + ("\n" if text else "") + "\n".join(f"- {fact}" for fact in facts) + "\n"
 

@@ -1,5 +1,6 @@
 """End to end: searches that must end with the same bits, whatever happened on the way."""
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,9 @@ from .process import ROOT, Problem, end_group
 FILES = ("ckpt/latest/weights.safetensors", "ckpt/latest/optim.safetensors", "alphas.npz", "genotypes.txt")
 SEARCH = ("--data", "synthetic:32x32x3:10:640", "--channels", "8", "--cells", "5", "--batch", "32", "--epochs", "4",
           "--ckpt-every", "2", "--log-every", "1", "--eval-every", "0", "--seed", "7", "--progress", "none")
+
+CANDIDATES = ("--data", "synthetic:32x32x3:10:640", "--train-images", "320", "--val-images", "320", "--evaluations", "6",
+              "--seed", "7", "--progress", "none")
 
 
 def digest(folder):
@@ -41,6 +45,21 @@ def kill_at_checkpoints(suite, command, folder, kills):
                 return killed  # it had ended by itself
             killed += 1
     return killed
+
+
+def candidates(suite, folder):
+    """A black-box search that trains its candidates, with one worker and with two; what it found must agree."""
+    command = [str(suite.program("mixop")), "search", "random", "--device", suite.device, *CANDIDATES]
+    found = []
+    for workers in ("1", "2"):
+        out = folder / f"candidates{workers}"
+        suite.run(*command, "--workers", workers, "--out", out).check()
+        lines = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+        failed = [line["failed"] for line in lines if "failed" in line]
+        if failed:
+            raise Problem(f"a candidate failed: {failed[0]}")
+        found.append([(line["arch"], line["accuracy"]) for line in lines])
+    return "same accuracies" if found[0] == found[1] else "differs"
 
 
 def runs(suite):
@@ -74,6 +93,12 @@ def runs(suite):
     if suite.device == "cuda":
         compare("no graph", lambda out: suite.run(*base, "--no-graph", "--out", out).check())
     compare("killed and resumed", killed)
+    try:
+        data["candidates, two workers"] = candidates(suite, folder)
+    except (Problem, OSError) as problem:
+        data["candidates, two workers"] = str(problem)
+    if data["candidates, two workers"] != "same accuracies":
+        bad.append(f"candidates, two workers: {data['candidates, two workers']}")
     shutil.rmtree(folder)
     if bad:
         raise Problem("; ".join(bad), data=data)

@@ -174,21 +174,24 @@ python3 -c "import json; json.dump(dict(tf32='$tf32' == 'true', graph='$graph' =
     def test_bits(self):
         self.suite.end = time.monotonic() + 100
         script = """
-out=; while [ $# -gt 0 ]; do case $1 in --out) out=$2 ;; --no-graph) changed=%s ;; esac; shift; done
+out=; while [ $# -gt 0 ]; do case $1 in --out) out=$2 ;; --no-graph) changed=%s ;; --workers) workers=$2 ;; esac; shift; done
+if [ $workers ]; then mkdir -p $out; echo "{\\"arch\\": \\"a\\", \\"accuracy\\": 1%s}" > $out/evaluations.jsonl; exit; fi
 for i in 1 2 3 4 5 6 7 8; do
   [ -e $out/$i ] && continue
   mkdir -p $out/ckpt/$i; touch $out/$i; for f in weights optim; do echo $i$changed > $out/ckpt/$i/$f.safetensors; done
   echo $i > $out/alphas.npz; echo g > $out/genotypes.txt; ln -sfn $i $out/ckpt/latest; sleep 0.1
 done
 """
-        self.fake("mixop", script % "")
+        self.fake("mixop", script % ("", ""))
         data = runs.runs(self.suite)
         self.assertEqual([data[k] for k in ("again", "no graph", "killed and resumed")], ["same bits"] * 3)
+        self.assertEqual(data["candidates, two workers"], "same accuracies")
         self.assertEqual(data["kills"], 3)
-        self.fake("mixop", script % "x")
+        self.fake("mixop", script % ("x", "$workers"))
         with self.assertRaises(Problem) as caught:
             runs.runs(self.suite)
         self.assertIn("no graph: differs: ckpt/latest/weights", str(caught.exception))
+        self.assertIn("candidates, two workers: differs", str(caught.exception))
 
     def test_nothing_measured_shows_no_number(self):
         text = report.markdown(canned({}))

@@ -99,15 +99,16 @@ ComparedRuns compare_runs(const std::vector<std::string>& directories) {
       MIXOP_CHECK(other.seed != run.seed, run.directory, ": the same strategy and seed as ", other.directory);
     group->second.push_back(std::move(run));
   }
-  const Json& search = groups.at(0).second[0].rest.at("search");
-  const Json& data = groups[0].second[0].rest.at("data");
+  const Json& rest = groups.at(0).second[0].rest;
+  const std::string data = rest.at("data").value("name", "");
+  const std::string what = fmt::format("{} on {}", rest.at("search").value("space", ""),
+                                       data.empty() ? rest["search"].value("dataset", "") : data);
   ComparedRuns compared;
-  compared.comparison = {.title = fmt::format("{} on {}; mean and standard deviation over the seeds",
-                                              search.value("space", ""), data.value("name", "a table")),
+  compared.comparison = {.title = what + "; mean and standard deviation over the seeds",
                          .headings = {"best validation accuracy", "failed"},
                          .rows = {},
                          .seconds_heading = "seconds of candidates"};
-  compared.curves = {.title = compared.comparison.title,
+  compared.curves = {.title = what,
                      .x_label = "evaluations",
                      .y_label = "best validation accuracy so far (%): mean and range",
                      .series = {}};
