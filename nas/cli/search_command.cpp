@@ -50,7 +50,8 @@ void add_search(CLI::App& app, Action& action) {
   darts->config.add_options(*sub);
   sub->callback([darts, &action] { action = [darts] { return darts->run(); }; });
   add_blackbox(*search, action);
-  search->allow_extras();  // of a strategy that is not there, which is what to complain about; subs would inherit it
+  search
+      ->allow_extras();  // of a strategy that is not there, which is what to complain about; subs would inherit it
 }
 
 }  // namespace mixop::cli

@@ -6,22 +6,14 @@ namespace mixop::nas {
 
 const std::vector<const StrategyInfo*>& strategies() {
   static const std::vector<const StrategyInfo*> all = {
-      &kRandomSearch,
-      &kRegularizedEvolution,
-      &kReinforce,
-      &kNasRl,
-      &kPpo,
-      &kBayes,
-      &kBananas,
-      &kLargeScaleEvolution,
-      &kQLearning,
-      &kGeneticAlgorithm,
-      &kLocalSearch,
-      &kSuccessiveHalving,
-      &kHyperband,
-      &kAsha,
-      &kBohb,
-      &kNsga2,
+      &kRandomSearch, &kRegularizedEvolution,
+      &kReinforce,    &kNasRl,
+      &kPpo,          &kBayes,
+      &kBananas,      &kLargeScaleEvolution,
+      &kQLearning,    &kGeneticAlgorithm,
+      &kLocalSearch,  &kSuccessiveHalving,
+      &kHyperband,    &kAsha,
+      &kBohb,         &kNsga2,
   };
   return all;
 }
