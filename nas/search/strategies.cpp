@@ -6,14 +6,22 @@ namespace mixop::nas {
 
 const std::vector<const StrategyInfo*>& strategies() {
   static const std::vector<const StrategyInfo*> all = {
-      &kRandomSearch, &kRegularizedEvolution,
-      &kReinforce,    &kNasRl,
-      &kPpo,          &kBayes,
-      &kBananas,      &kLargeScaleEvolution,
-      &kQLearning,    &kGeneticAlgorithm,
-      &kLocalSearch,  &kSuccessiveHalving,
-      &kHyperband,    &kAsha,
-      &kBohb,         &kNsga2,
+      &kRandomSearch,
+      &kGeneticAlgorithm,
+      &kLargeScaleEvolution,
+      &kRegularizedEvolution,
+      &kNsga2,
+      &kLocalSearch,
+      &kReinforce,
+      &kNasRl,
+      &kPpo,
+      &kQLearning,
+      &kBayes,
+      &kBananas,
+      &kSuccessiveHalving,
+      &kHyperband,
+      &kAsha,
+      &kBohb,
   };
   return all;
 }
