@@ -20,7 +20,7 @@ class RunEvaluator {
   /// Of everything that could be found, where a table knows it; else empty.
   virtual std::vector<nas::Objectives> all_objectives() { return {}; }
   /// What Outcome::accuracy is here.
-  virtual std::string measure() const { return "validation accuracy"; }
+  virtual std::string score_name() const { return "validation accuracy"; }
   /// The "data" part of run.json.
   virtual Json data() const = 0;
   /// What candidates are judged by, and what their costs mean; one line each.

@@ -152,9 +152,9 @@ std::string BlackboxSession::report() const {
   std::string text;
   if (best.candidate.id < 0) text = "no candidate could be evaluated\n";
   else
-    text =
-        fmt::format("best architecture: {}\n{} {:.2f} % (candidate {})\n{}", space_.format(best.candidate.arch),
-                    judge_.measure(), best.outcome.accuracy, best.candidate.id, judge_.report(best.candidate.arch));
+    text = fmt::format("best architecture: {}\n{} {:.2f} % (candidate {})\n{}", space_.format(best.candidate.arch),
+                       judge_.score_name(), best.outcome.accuracy, best.candidate.id,
+                       judge_.report(best.candidate.arch));
   if (!front_.empty()) {
     const std::vector<nas::Objectives> all = judge_.all_objectives();
     text += "front:\n" + front_.table(space_) + front_.coverage(all);

@@ -71,8 +71,8 @@ class Lookup final : public RunEvaluator {
     return all;
   }
 
-  std::string measure() const override {
-    return reward_ ? "MnasNet reward of the validation accuracy" : RunEvaluator::measure();
+  std::string score_name() const override {
+    return reward_ ? "MnasNet reward of the validation accuracy" : RunEvaluator::score_name();
   }
 
   Json data() const override {
