@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "autograd/checkpoint.h"
+#include "nas/ledger.h"
 #include "nas/search/strategy.h"
 #include "nas/space/nb201.h"
 #include "nas/table/table.h"
@@ -167,12 +168,14 @@ void kill_at_random_moments(const Arguments& strategy, unsigned seed) {
   const TemporaryDirectory dir;
   const Arguments search = Arguments{"search"} + strategy +
                            Arguments{"--evaluations", "14", "--workers", "2", "--train-epochs", "3"} + kTiny;
+  const nas::Stopwatch watch;
   ASSERT_EQ(run(search + Arguments{"--out", dir / "whole"}).status, 0);
+  const double whole = watch.elapsed();  // two kills within 0.4 of it each come before the end on any machine
   std::mt19937 random(seed);
   int killed = 0;
   for (int attempt = 0; attempt < 8; ++attempt) {
     Command command(search + Arguments{"--out", dir / "killed", "--resume"});
-    sleep_for(0.5 * static_cast<double>(random()) / 4294967296.0);
+    sleep_for(0.4 * whole * static_cast<double>(random()) / 4294967296.0);
     command.signal(SIGKILL);
     if (command.wait().status == 128 + SIGKILL) ++killed;
   }
