@@ -3,21 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tests/support/command.h"
+#include "tests/support/arguments.h"
 
 namespace mixop::test {
-
-namespace fs = std::filesystem;
-using Json = nlohmann::json;
-using Arguments = std::vector<std::string>;
-
-inline Arguments operator+(Arguments a, const Arguments& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 /// Candidates of a few milliseconds.
 inline const Arguments kTiny = {"--data",         "synthetic:8x8x1:4:96",

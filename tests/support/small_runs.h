@@ -3,21 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tests/support/command.h"
+#include "tests/support/arguments.h"
 
 namespace mixop::test {
-
-namespace fs = std::filesystem;
-using Json = nlohmann::json;
-using Arguments = std::vector<std::string>;
-
-inline Arguments operator+(Arguments a, const Arguments& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
 
 inline const Arguments kSearch = {"search",      "darts", "--data",       "synthetic:16x16x1:4:96",
                                   "--channels",  "2",     "--cells",      "2",
