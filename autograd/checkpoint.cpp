@@ -107,19 +107,24 @@ void from_safetensors(const std::string& bytes, const std::string& place, const 
   carry_out(copies, bytes);
 }
 
-int64_t inherit_safetensors(const std::string& bytes, const std::string& place,
-                            const std::vector<TensorStore*>& stores) {
-  const Contents c = read_header(bytes, place);
+Inherited inherit_safetensors(const std::string& bytes, const std::string& place,
+                              const std::vector<TensorStore*>& stores) {
+  Contents c = read_header(bytes, place);
+  Inherited result;
   std::vector<Copy> copies;
   for (TensorStore* store : stores)
     for (size_t i = 0; i < store->entries().size(); ++i) {
       const auto& e = store->entry(static_cast<int>(i));
-      const auto it = c.header.find(store->name() + "/" + e.name);
-      if (it != c.header.end() && agrees(*it, *store, e))
-        copies.push_back(copy_of(c, bytes, place, *store, static_cast<int>(i)));
+      const std::string name = store->name() + "/" + e.name;
+      const auto it = c.header.find(name);
+      const bool takes = it != c.header.end() && agrees(*it, *store, e);
+      if (takes) copies.push_back(copy_of(c, bytes, place, *store, static_cast<int>(i)));
+      (takes ? result.taken : result.left).push_back(name);
+      if (it != c.header.end()) c.header.erase(it);
     }
+  for (const auto& [name, tensor] : c.header.items()) result.unused.push_back(name);
   carry_out(copies, bytes);
-  return static_cast<int64_t>(copies.size());
+  return result;
 }
 
 }  // namespace mixop::autograd

@@ -43,6 +43,7 @@ std::vector<Value> Graph::add(const OpDef& op, std::vector<Value> inputs, std::s
   n.attrs = std::move(attrs);
   n.name = scope_;
   n.backward = backward_;
+  n.when = when_;
   for (const Value v : n.inputs) MIXOP_CHECK(v, op.name, ": an input is missing");
   try {
     n.outputs = op.shape(*this, n);

@@ -27,6 +27,19 @@ struct Value {
   auto operator<=>(const Value&) const = default;
 };
 
+/// When a node is carried out: while choice number `choice` of the plan has the value `value`; by default always.
+/// A node that is not carried out counts as zeros for whoever reads it.
+struct Condition {
+  int choice = -1;
+  int32_t value = 0;
+  explicit operator bool() const { return choice >= 0; }
+  auto operator<=>(const Condition&) const = default;
+};
+/// Never both true: what happens under one can use the memory of the other.
+inline bool exclusive(const Condition& a, const Condition& b) {
+  return a && a.choice == b.choice && a.value != b.value;
+}
+
 class Graph;
 struct Node;
 
@@ -88,6 +101,7 @@ struct Node {
   TensorStore* store = nullptr;  ///< source that lives in a store (parameters, state)
   int entry = -1;                ///< its index there; kWholeStore: the store's flat buffer
   bool backward = false;         ///< appended by gradients() or an optimiser
+  Condition when{};              ///< carried out only then
 
   template <class A>
   const A& attr() const {
@@ -153,6 +167,27 @@ class Graph {
     Graph& graph_;
     size_t length_;
   };
+  /// A new choice, to be made before each run by Plan::choose(); returns its number, counted from 0.
+  int add_choice() { return choices_++; }
+  int choices() const { return choices_; }
+  /// Nodes added while it lives are carried out under its condition only: When w(g, {choice, 3}). Conditions do not
+  /// nest. A tensor of a store or an input is always there; `gate` makes it, or any value, part of a condition.
+  class When {
+   public:
+    When(Graph& g, const Condition& condition) : graph_(g), before_(g.when_) {
+      MIXOP_CHECK(!before_ || before_ == condition, "graph: a condition within another");
+      g.when_ = condition;
+    }
+    ~When() { graph_.when_ = before_; }
+    When(const When&) = delete;
+    When& operator=(const When&) = delete;
+
+   private:
+    Graph& graph_;
+    Condition before_;
+  };
+  const Condition& condition() const { return when_; }
+
   const std::string& scope() const { return scope_; }
   void set_scope(const std::string& s) { scope_ = s; }
   void set_backward(bool on) { backward_ = on; }
@@ -164,6 +199,8 @@ class Graph {
   std::deque<Node> nodes_;                               // references to nodes stay valid while rules append more
   std::map<std::pair<TensorStore*, int>, int> tensors_;  // one source node per stored tensor
   std::string scope_;
+  Condition when_;
+  int choices_ = 0;
   bool backward_ = false;
 };
 

@@ -30,8 +30,20 @@ struct OptimizerNodes {
 OptimizerNodes sgd(Graph& g, Value loss, TensorStore& params, TensorStore& optimizer, const Sgd& options);
 OptimizerNodes adam(Graph& g, Value loss, TensorStore& params, TensorStore& optimizer, const Adam& options);
 
+/// One backward pass for parameters that different optimisers move: d loss / d every tensor of each store, packed
+/// in the order of its entries.
+std::vector<Value> packed_gradients(Graph& g, Value loss, const std::vector<TensorStore*>& params);
+/// The update alone, by a gradient [elements] of the packed parameters.
+OptimizerNodes sgd_update(Graph& g, Value gradient, TensorStore& params, TensorStore& optimizer,
+                          const Sgd& options);
+OptimizerNodes adam_update(Graph& g, Value gradient, TensorStore& params, TensorStore& optimizer,
+                           const Adam& options);
+
 /// lr_min + (lr - lr_min) * (1 + cos(pi * t / period)) / 2 (Loshchilov and Hutter 2017, without restarts).
 double cosine_lr(double lr, double lr_min, double t, double period);
+/// The same with warm restarts: the first period has `period` epochs, each later one `factor` (>= 1) times as many
+/// as the one before. `epoch` counts from 0; a restart is at lr.
+double cosine_restarts_lr(double lr, double lr_min, int64_t epoch, int64_t period, int64_t factor);
 /// lr * gamma^floor(t / every).
 double step_lr(double lr, double gamma, int64_t t, int64_t every);
 

@@ -16,6 +16,8 @@ Plan::~Plan() = default;
 
 bool Plan::has_input(const std::string& name) const { return body_->inputs.count(name) > 0; }
 
+void Plan::choose(std::span<const int32_t> values) { body_->choose(values); }
+
 View Plan::input(const std::string& name) {
   Body& b = *body_;
   const auto it = b.inputs.find(name);
@@ -32,7 +34,11 @@ int64_t Plan::run() {
   b.bind();
   if (b.device()) {
     for (TensorStore* store : b.stores) store->hand_to_plan();
-    b.on_device->run([&b] { b.run_steps(); }, b.options.graph && !b.timed && !b.pinned());
+    // With choices each run launches its steps one by one. One captured graph could serve all choices by switching
+    // its nodes off (cudaGraphNodeSetEnabled) if no kernel's arguments changed with them: sums would have to be
+    // zeroed first and always added to, and mixed operations to read from a table on the device which of their
+    // terms are there.
+    b.on_device->run([&b] { b.run_steps(); }, b.options.graph && b.chosen.empty() && !b.timed && !b.pinned());
   } else {
     b.run_steps();
   }
@@ -70,13 +76,14 @@ std::vector<Plan::StepInfo> Plan::steps() const {
   for (const Body::Step& step : body_->steps) {
     const Node& n = body_->graph.node(step.node);
     StepInfo info;
-    info.op = step.copy ? "copy" : n.op->name;
+    const bool own = !step.copy && !step.zeros;
+    info.op = own ? n.op->name : step.copy ? "copy" : "fill";
     info.impl = step.impl->name;
     info.name = n.name;
     info.key = step.key;
     info.shape = step.out.empty() ? "" : kernels::text(step.out[0].shape);
-    info.flops = !step.copy && n.op->flops ? n.op->flops(body_->graph, n) : 0;
-    info.macs = !step.copy && n.op->macs ? n.op->macs(body_->graph, n) : 0;
+    info.flops = own && n.op->flops ? n.op->flops(body_->graph, n) : 0;
+    info.macs = own && n.op->macs ? n.op->macs(body_->graph, n) : 0;
     info.bytes = 0;
     for (const Out& o : step.out) info.bytes += static_cast<size_t>(o.shape.elements()) * size_of(o.dtype);
     info.traffic = info.bytes;

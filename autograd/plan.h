@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ struct Slot {
   size_t begin = 0, bytes = 0;
   int first = 0, last = 0;
   bool saved = false;  ///< made in the forward pass, read in the backward pass
+  Condition when{};    ///< written and read only then: what excludes it may share the bytes
 };
 
 class Plan {
@@ -72,6 +74,8 @@ class Plan {
   /// Memory of an input, to be filled before run(). Throws when the plan has no such input.
   kernels::View input(const std::string& name);
   bool has_input(const std::string& name) const;
+  /// The values of all choices of the graph, from the next run on; before the first call every one is -1.
+  void choose(std::span<const int32_t> values);
   /// Allocates on the first call; later calls allocate nothing. On a device it returns before the work is done.
   /// Returns the number of this run, counted from 0.
   int64_t run();

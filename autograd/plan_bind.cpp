@@ -64,6 +64,7 @@ void Plan::Body::bind() {
   for (Step& step : steps) {
     for (size_t k = 0; k < step.in.size(); ++k)
       step.in[k].data = view_at(step.in_places[k], {step.in[k].shape, step.in[k].dtype}).data;
+    for (Step::Absent& a : step.absent) a.data = step.in[a.input].data;
     for (size_t k = 0; k < step.out.size(); ++k)
       step.out[k].data = view_at(step.out_places[k], {step.out[k].shape, step.out[k].dtype}).data;
   }

@@ -22,10 +22,18 @@ struct Plan::Body {
     const kernels::Impl* impl = nullptr;
     std::span<const kernels::Impl> list;  ///< of which it was chosen
     int node = -1;
-    bool copy = false;
+    bool copy = false, zeros = false;
     std::vector<kernels::View> in;
     std::vector<kernels::Out> out;
     std::vector<Place> in_places, out_places;
+    std::vector<Condition> when;  ///< as in PlannedStep, like the next two
+    std::vector<int> unless, sums;
+    struct Absent {
+      size_t input;
+      Condition when;
+      void* data = nullptr;  ///< else
+    };
+    std::vector<Absent> absent{};  ///< terms that are left out, their z being null, unless the condition holds
     kernels::Call call;
     std::string key;
     std::string label;  ///< in a profiler's time line: "conv2d (depthwise) cells.0.edge.3..."
@@ -57,6 +65,10 @@ struct Plan::Body {
   bool pinned() const { return options.mode == CompileOptions::Mode::kPinned; }
   bool device() const { return options.device != kernels::Device::kCpu; }
 
+  std::vector<int32_t> chosen;    ///< of each choice of the graph
+  std::vector<bool> done, begun;  ///< in this run: steps carried out, sums written
+
+  void choose(std::span<const int32_t> values);
   void make_steps();
   void choose(Step& step, const char* op, std::span<const kernels::Impl> list);
   void measure();
@@ -70,6 +82,8 @@ struct Plan::Body {
   kernels::View to_host(kernels::View v, kernels::Buffer& mirror);
   void poison();
   void check(const Step& step);
+  bool due(const Step& step) const;
+  void prepare(Step& step);
   void run_steps();
   size_t asked_index(Value v) const;
   kernels::View output(size_t i);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "autograd/passes/conditions.h"
 #include "autograd/plan_body.h"
 #include "kernels/ops/copy.h"
 
@@ -47,10 +48,13 @@ Plan::Plan(const Graph& graph, std::vector<Value> outputs, std::shared_ptr<Arena
   MIXOP_CHECK(!b.device() || graph.real() == DType::kF32, "plan: a CUDA device computes in float32 only");
   if (b.device()) kernels::cuda::selected();
   b.arena = arena && !b.pinned() ? std::move(arena) : std::make_shared<Arena>(options.device);
+  b.chosen.assign(static_cast<size_t>(graph.choices()), -1);
   b.graph = prune(graph, b.outputs);
+  narrow_conditions(b.graph, b.outputs);
   if (options.fuse && fusion_enabled()) lower(b.graph, b.outputs, b.device());
   MIXOP_CHECK(!options.bf16 || b.device(), "plan: bfloat16 storage needs a CUDA device");
   if (options.bf16) store_bf16(b.graph, b.outputs);
+  copy_views(b.graph, b.outputs);
   for (int i = 0; i < b.graph.size(); ++i)
     if (TensorStore* store = b.graph.node(i).store; store && !std::count(b.stores.begin(), b.stores.end(), store)) {
       store->place(options.device);
@@ -70,13 +74,20 @@ void Plan::Body::make_steps() {
   const auto unbound = [&](const Place& p, const TensorSpec& spec) {
     return View{nullptr, spec.dtype, spec.shape, p.ld, phase(p, spec.dtype)};
   };
+  static const kernels::FillAttrs kZeros{};
   steps.resize(layout.steps.size());
+  done.resize(steps.size());
+  begun.resize(static_cast<size_t>(layout.sums));
   for (size_t s = 0; s < steps.size(); ++s) {
     const PlannedStep& planned = layout.steps[s];
     Step& step = steps[s];
     const Node& n = graph.node(planned.node);
     step.node = planned.node;
     step.copy = bool(planned.copy_from);
+    step.zeros = bool(planned.zeros);
+    step.when = planned.when;
+    step.unless = planned.unless;
+    step.sums = planned.sums;
     const auto add_input = [&](Value v) {
       step.in_places.push_back(layout.places[v.node][v.output]);
       step.in.push_back(unbound(step.in_places.back(), graph.spec(v)));
@@ -85,15 +96,25 @@ void Plan::Body::make_steps() {
       step.out_places.push_back(p);
       step.out.push_back({unbound(p, spec), planned.writes[step.out.size()]});
     };
-    if (step.copy) {
+    if (step.zeros) {
+      add_output(planned.to, graph.spec(planned.zeros));
+    } else if (step.copy) {
       add_input(planned.copy_from);
-      add_output(planned.copy_to, graph.spec(planned.copy_from));
+      add_output(planned.to, graph.spec(planned.copy_from));
     } else {
       for (const Value v : n.inputs) add_input(v);
       for (size_t k = 0; k < n.outputs.size(); ++k) add_output(layout.places[planned.node][k], n.outputs[k]);
     }
-    step.call = {&exec, step.in, step.out, step.copy ? nullptr : n.attrs.get()};
-    if (step.copy) choose(step, "copy", device() ? kernels::copy_cuda() : kernels::copy_cpu());
+    if (!step.copy && !step.zeros) {
+      const std::vector<int> terms = terms_of_inputs(n);
+      for (size_t k = 0; k < terms.size(); ++k)
+        if (const Condition& when = graph.node(n.inputs[k]).when;
+            terms[k] == static_cast<int>(k) && when && when != n.when)
+          step.absent.push_back({k, when});
+    }
+    step.call = {&exec, step.in, step.out, step.zeros ? &kZeros : step.copy ? nullptr : n.attrs.get()};
+    if (step.zeros) choose(step, "fill", device() ? kernels::fill_cuda() : kernels::fill_cpu());
+    else if (step.copy) choose(step, "copy", device() ? kernels::copy_cuda() : kernels::copy_cpu());
     else
       choose(step, n.op->name,
              !device()    ? n.op->cpu()
@@ -106,7 +127,7 @@ void Plan::Body::make_steps() {
 /// A recorded choice must be there; a tuned one is taken where it can be.
 void Plan::Body::choose(Step& step, const char* op, std::span<const kernels::Impl> list) {
   const Node& n = graph.node(step.node);
-  step.key = call_key(op, step.call, step.copy || !n.op->detail ? "" : n.op->detail(n));
+  step.key = call_key(op, step.call, step.copy || step.zeros || !n.op->detail ? "" : n.op->detail(n));
   kernels::Wish wish;
   const auto look_up = [&](const std::shared_ptr<const Choices>& choices, bool must) {
     if (!choices || !wish.name.empty()) return;

@@ -1,4 +1,5 @@
 // The work of one run, and what pinned plans check meanwhile.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -27,6 +28,12 @@ constexpr unsigned char kPoisonByte = 0xFF;  // all ones is a NaN in float32 and
 constexpr unsigned char kGuardByte = 0xA5;
 
 }  // namespace
+
+void Plan::Body::choose(std::span<const int32_t> values) {
+  MIXOP_CHECK(values.size() == chosen.size(), "plan: values for ", values.size(), " choices, its graph has ",
+              chosen.size());
+  chosen.assign(values.begin(), values.end());
+}
 
 void Plan::Body::poison() {
   const size_t whole = round_up(layout.arena_bytes) + report.workspace;
@@ -61,11 +68,32 @@ void Plan::Body::check(const Step& step) {
   }
 }
 
+bool Plan::Body::due(const Step& step) const {
+  const auto holds = [&](const Condition& c) { return chosen[static_cast<size_t>(c.choice)] == c.value; };
+  return std::all_of(step.when.begin(), step.when.end(), holds) &&
+         std::none_of(step.unless.begin(), step.unless.end(), [&](int s) { return done[static_cast<size_t>(s)]; });
+}
+
+/// What differs from run to run with the choices: terms that are left out, and who writes a sum first.
+void Plan::Body::prepare(Step& step) {
+  for (const Step::Absent& a : step.absent)
+    step.in[a.input].data = chosen[static_cast<size_t>(a.when.choice)] == a.when.value ? a.data : nullptr;
+  for (size_t k = 0; k < step.sums.size(); ++k) {
+    if (step.sums[k] < 0) continue;
+    auto first = begun[static_cast<size_t>(step.sums[k])];
+    step.out[k].write = first ? kernels::Write::kAdd : kernels::Write::kSet;
+    first = true;
+  }
+}
+
 void Plan::Body::run_steps() {
   using Clock = std::chrono::steady_clock;
+  std::fill(begun.begin(), begun.end(), false);
   if (options.poison || pinned()) poison();
   for (size_t s = 0; s < steps.size(); ++s) {
-    const Step& step = steps[s];
+    Step& step = steps[s];
+    if (!(done[s] = due(step))) continue;
+    prepare(step);
     if (device() && timed) kernels::cuda::synchronize();
     const auto start = timed ? Clock::now() : Clock::time_point();
     if (device()) {

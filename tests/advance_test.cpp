@@ -1,6 +1,7 @@
-// The counter op: when it counts, in which types, and what it refuses.
+// Ops that write into a store, counters and assignments: when they do, in which types, and what they refuse.
 #include <gtest/gtest.h>
 
+#include "autograd/ops/binary.h"
 #include "autograd/ops/copy.h"
 #include "autograd/plan.h"
 
@@ -44,6 +45,34 @@ TEST(Advance, RefusesWhatIsNoCounter) {
   Graph g;
   EXPECT_THROW(autograd::advance(g, g.tensor(state, "pair", {2})), Error);
   EXPECT_THROW(autograd::advance(g, g.input("x", {1})), Error);
+}
+
+TEST(Assign, NodesBeforeItReadTheOldValue) {
+  for (const DType real : {DType::kF32, DType::kF64}) {
+    TensorStore state("state", real);
+    Graph g(real);
+    const Value x = g.tensor(state, "x", {3, 5}, autograd::Init::constant(2));
+    const Value before = autograd::copy(g, x), written = autograd::assign(g, x, autograd::add(g, x, x));
+    const Value after = autograd::copy(g, x);
+    Plan plan(g, {before, written, after});
+    for (int run = 0; run < 3; ++run) {
+      plan.run();
+      const auto last = [&](const kernels::View& v) {
+        return real == DType::kF64 ? v.as<double>()[14] : double{v.as<float>()[14]};
+      };
+      EXPECT_EQ(last(plan.output(before)), 2 << run);
+      EXPECT_EQ(last(plan.output(after)), 4 << run);
+      EXPECT_EQ(last(state.view(0)), 4 << run);
+    }
+  }
+}
+
+TEST(Assign, RefusesOtherShapesAndWhatIsInNoStore) {
+  TensorStore state("state", DType::kF32);
+  Graph g;
+  const Value x = g.tensor(state, "x", {3}), y = g.input("y", {3}), longer = g.input("z", {4});
+  EXPECT_THROW(autograd::assign(g, x, longer), Error);
+  EXPECT_THROW(autograd::assign(g, y, x), Error);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "autograd/ops/augment.h"
 #include "autograd/ops/batch_norm.h"
+#include "autograd/ops/binary.h"
 #include "autograd/ops/copy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/optim.h"
@@ -159,6 +160,28 @@ TEST_P(CounterOnDevice, AdvancesTheMasks) {
 }
 INSTANTIATE_TEST_SUITE_P(copy, CounterOnDevice, testing::Values(DType::kF32, DType::kF64, DType::kI32),
                          [](const auto& info) { return std::string(kernels::name_of(info.param)); });
+
+/// What lies in a store after three rounds of x += v, written in rows of `last` elements.
+std::vector<float> after_assignments(int64_t last, const CompileOptions& options) {
+  TensorStore state("state", DType::kF32, 5);
+  Graph g;
+  const Value x = g.tensor(state, "x", {7, last}, Init::normal(1));
+  const Value v = g.tensor(state, "v", {7, last}, Init::normal(1));
+  Plan plan(g, {autograd::assign(g, x, autograd::add(g, x, v))}, nullptr, options);
+  for (int round = 0; round < 3; ++round) plan.run();
+  const kernels::View all = state.flat();
+  return {all.as<float>(), all.as<float>() + all.last()};
+}
+
+class AssignOnDevice : public testing::TestWithParam<int64_t> {};
+
+TEST_P(AssignOnDevice, LeavesTheBitsOfTheCpu) {
+  if (no_device()) GTEST_SKIP() << "no CUDA device here: " << kernels::cuda::versions();
+  const auto want = after_assignments(GetParam(), {});
+  for (const CompileOptions& way : kWays) EXPECT_EQ(after_assignments(GetParam(), way), want);
+}
+INSTANTIATE_TEST_SUITE_P(copy, AssignOnDevice, testing::Values(1, 16, 17),
+                         [](const auto& info) { return std::to_string(info.param); });
 
 class AugmentOnDevice : public testing::TestWithParam<int> {};
 

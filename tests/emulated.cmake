@@ -55,6 +55,8 @@ target_link_libraries(mixop_emulated_command PRIVATE mixop_cli)
 mixop_use_emulation(mixop_emulated_command)
 set_target_properties(mixop_emulated_command PROPERTIES OUTPUT_NAME mixop
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/emulated)
+mixop_add_emulated_executable(emulated_choices_test choices_test.cpp)
+add_test(NAME emulated.choices COMMAND emulated_choices_test --gtest_filter=*Device*)
 mixop_add_emulated_executable(emulated_golden_test golden_test.cpp)
 add_test(NAME emulated.golden COMMAND emulated_golden_test --gtest_filter=*cuda*)
 mixop_add_test_executable(cuda_run_test cuda_run_test.cpp)

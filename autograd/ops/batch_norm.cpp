@@ -1,5 +1,9 @@
 #include "autograd/ops/batch_norm.h"
 
+#include "autograd/ops/binary.h"
+#include "autograd/ops/copy.h"
+#include "autograd/ops/reduce.h"
+
 namespace mixop::autograd {
 namespace {
 using kernels::BatchNormAttrs;
@@ -96,6 +100,80 @@ void apply_rule(GradContext& ctx) {
   ctx.set(0, ctx.graph.add(kBnGrad, inputs, attrs)[0]);
 }
 
+int64_t rows_of(const Shape& x) { return x.elements() / x.last(); }
+/// sum over rows of a b, one element a channel.
+Value channel_dot(Graph& g, Value a, Value b) {
+  std::vector<int> axes;
+  for (int k = 0; k + 1 < g.shape(a).rank(); ++k) axes.push_back(k);
+  return reduce_sum(g, mul(g, a, b), axes);
+}
+void check_unfused(const Node& n) {
+  MIXOP_CHECK(attrs_of(n).count == 1 && !attrs_of(n).scaled, n.op->name,
+              ": take gradients before fusing the graph");
+}
+
+/// What second derivatives send to mean and rstd themselves: with M rows, d mean = 1 / M and
+/// d rstd = -rstd^2 zhat / M.
+void stats_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  const Value x = ctx.in(0), mean = ctx.out(0), rstd = ctx.out(2);
+  MIXOP_CHECK(!ctx.dy(1), "bn_stats: the variance has no gradient");
+  if (!ctx.wants(0)) return;
+  BatchNormAttrs attrs = attrs_of(ctx.node());
+  attrs.affine = true;
+  const double m = static_cast<double>(rows_of(g.shape(x)));
+  const auto part = [&](Value v, double factor) { return v ? times(g, v, factor / m) : zeros(g, g.shape(mean)); };
+  const Value by_rstd = ctx.dy(2) ? mul(g, ctx.dy(2), mul(g, rstd, rstd)) : Value();
+  ctx.set(0, g.add(kBnApply, {x, mean, rstd, part(by_rstd, -1), part(ctx.dy(0), 1)}, attrs)[0]);
+}
+
+/// With a and b arriving at s1 and s2, dy gets a + zhat b, and zhat gets b dy, which goes back through the norm as
+/// the first gradient did (mean and rstd included, as in apply_rule).
+void reduce_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  check_unfused(ctx.node());
+  const Value dy = ctx.in(0), x = ctx.in(1), mean = ctx.in(2), rstd = ctx.in(3);
+  BatchNormAttrs attrs = attrs_of(ctx.node());
+  attrs.affine = true;
+  const Value none = ctx.dy(0) && ctx.dy(1) ? Value() : zeros(g, g.shape(mean));
+  const Value a = ctx.dy(0) ? ctx.dy(0) : none, b = ctx.dy(1) ? ctx.dy(1) : none;
+  if (ctx.wants(0)) ctx.set(0, g.add(kBnApply, {x, mean, rstd, b, a}, attrs)[0]);
+  if (ctx.wants(1) && ctx.dy(1))
+    ctx.set(1, g.add(kBnGrad, {dy, x, mean, rstd, ctx.out(0), ctx.out(1), b}, attrs)[0]);
+}
+
+/// dx = w (dy - s1 / M - zhat s2 / M) with w = gamma rstd. The gradient u that arrives has sums U1, U2 of its own,
+/// which are those of s1, s2 (times -w / M); that of zhat, -w s2 / M u, goes back through the norm; those of rstd
+/// and gamma share sum(u dx / w).
+void grad_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  check_unfused(ctx.node());
+  BatchNormAttrs attrs = attrs_of(ctx.node());
+  const Value u = ctx.dy(), dy = ctx.in(0), x = ctx.in(1), mean = ctx.in(2), rstd = ctx.in(3);
+  const Value gamma = attrs.affine ? ctx.in(6) : Value();
+  const Value w = gamma ? mul(g, gamma, rstd) : rstd;
+  const double m = static_cast<double>(rows_of(g.shape(x)));
+  const bool wants_gamma = gamma && ctx.wants(6);
+  attrs.affine = true;
+  if (ctx.wants(0)) ctx.set(0, mul(g, u, w));
+  std::vector<Value> sums;
+  if (attrs.training) {
+    sums = g.add(kBnReduce, {u, x, mean, rstd}, attrs);
+    for (int i = 0; i < 2; ++i)
+      if (ctx.wants(4 + i)) ctx.set(4 + i, times(g, mul(g, w, sums[i]), -1 / m));
+    const Value back = times(g, mul(g, w, ctx.in(5)), -1 / m);
+    if (ctx.wants(1)) ctx.set(1, g.add(kBnGrad, {u, x, mean, rstd, sums[0], sums[1], back}, attrs)[0]);
+  }
+  if (!ctx.wants(3) && !wants_gamma) return;
+  Value shared = channel_dot(g, u, dy);
+  if (attrs.training) {
+    const Value products = add(g, mul(g, ctx.in(4), sums[0]), mul(g, ctx.in(5), sums[1]));
+    shared = sub(g, shared, times(g, products, 1 / m));
+  }
+  if (ctx.wants(3)) ctx.set(3, gamma ? mul(g, shared, gamma) : shared);
+  if (wants_gamma) ctx.set(6, mul(g, shared, rstd));
+}
+
 double elements(const Graph& g, const Node& n, int x) {
   return static_cast<double>(g.shape(n.inputs[x]).elements());
 }
@@ -111,7 +189,7 @@ double grad_flops(const Graph& g, const Node& n) { return (attrs_of(n).training 
 
 const OpDef kBnStats{.name = "bn_stats",
                      .shape = stats_shape,
-                     .grad = nullptr,
+                     .grad = stats_rule,
                      .cpu = kernels::bn_stats_cpu,
                      .cuda = kernels::bn_stats_cuda,
                      .flops = stats_flops};
@@ -128,14 +206,14 @@ const OpDef kBnApply{.name = "bn_apply",
                      .flops = apply_flops};
 const OpDef kBnReduce{.name = "bn_reduce",
                       .shape = reduce_shape,
-                      .grad = nullptr,
+                      .grad = reduce_rule,
                       .cpu = kernels::bn_reduce_cpu,
                       .cuda = kernels::bn_reduce_cuda,
                       .flops = reduce_flops,
                       .bf16 = activations};
 const OpDef kBnGrad{.name = "bn_grad",
                     .shape = grad_shape,
-                    .grad = nullptr,
+                    .grad = grad_rule,
                     .cpu = kernels::bn_grad_cpu,
                     .cuda = kernels::bn_grad_cuda,
                     .flops = grad_flops,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "autograd/ops/copy.h"
+
 namespace mixop::autograd {
 namespace {
 using kernels::Binary;
@@ -58,10 +60,23 @@ void mul_grad(GradContext& ctx) {
   for (int i = 0; i < 2; ++i)
     if (ctx.wants(i)) ctx.set(i, back_to(ctx, i, mul(ctx.graph, ctx.dy(), ctx.in(1 - i))));
 }
+/// With y = a / b: dy / b, and -y dy / b.
+void div_grad(GradContext& ctx) {
+  const Value quotient = div(ctx.graph, ctx.dy(), ctx.in(1));
+  if (ctx.wants(0)) ctx.set(0, back_to(ctx, 0, quotient));
+  if (ctx.wants(1)) ctx.set(1, back_to(ctx, 1, mul(ctx.graph, quotient, ctx.out()), -1));
+}
 void sum_grad(GradContext& ctx) {
   if (!ctx.dy()) return;
   for (int i = 0, n = static_cast<int>(ctx.node().inputs.size()); i < n; ++i)
     if (ctx.wants(i)) ctx.set(i, ctx.dy());
+}
+
+/// The same number for all elements that were summed.
+void reduce_to_grad(GradContext& ctx) {
+  if (!ctx.wants(0)) return;
+  const double scale = ctx.node().attr<ReduceToAttrs>().scale;
+  ctx.set(0, mul(ctx.graph, ctx.dy(), constant(ctx.graph, ctx.graph.shape(ctx.in(0)), scale)));
 }
 
 double output_elements(const Graph&, const Node& n) { return static_cast<double>(n.outputs[0].shape.elements()); }
@@ -83,10 +98,11 @@ OpDef binary_op(const char* name, void (*grad)(GradContext&)) {
 }
 }  // namespace
 
-const OpDef kAdd = binary_op("add", add_grad), kSub = binary_op("sub", sub_grad), kMul = binary_op("mul", mul_grad);
+const OpDef kAdd = binary_op("add", add_grad), kSub = binary_op("sub", sub_grad), kMul = binary_op("mul", mul_grad),
+            kDiv = binary_op("div", div_grad);
 const OpDef kReduceTo{.name = "reduce_to",
                       .shape = reduce_to_shape,
-                      .grad = nullptr,
+                      .grad = reduce_to_grad,
                       .cpu = kernels::reduce_to_cpu,
                       .cuda = kernels::reduce_to_cuda,
                       .flops = input_elements,
@@ -101,9 +117,11 @@ const OpDef kSum{.name = "sum",
 Value add(Graph& g, Value a, Value b) { return g.add(kAdd, {a, b}, BinaryAttrs{Binary::kAdd})[0]; }
 Value sub(Graph& g, Value a, Value b) { return g.add(kSub, {a, b}, BinaryAttrs{Binary::kSub})[0]; }
 Value mul(Graph& g, Value a, Value b) { return g.add(kMul, {a, b}, BinaryAttrs{Binary::kMul})[0]; }
+Value div(Graph& g, Value a, Value b) { return g.add(kDiv, {a, b}, BinaryAttrs{Binary::kDiv})[0]; }
 Value reduce_to(Graph& g, Value x, const Shape& shape, double scale) {
   return g.add(kReduceTo, {x}, ReduceToAttrs{shape, scale})[0];
 }
+Value times(Graph& g, Value x, double factor) { return reduce_to(g, x, g.shape(x), factor); }
 Value sum(Graph& g, const std::vector<Value>& values) {
   return values.size() == 1 ? values[0] : g.add(kSum, values)[0];
 }

@@ -163,4 +163,6 @@ Value slice_axis(Graph& g, Value x, int axis, int64_t begin, int64_t length) {
 Value pack(Graph& g, const std::vector<Value>& values) { return g.add(kPack, values)[0]; }
 Value reshape(Graph& g, Value x, const Shape& shape) { return g.add(kReshape, {x}, ReshapeAttrs{shape})[0]; }
 
+Value gate(Graph& g, Value x) { return reshape(g, x, g.shape(x)); }
+
 }  // namespace mixop::autograd

@@ -19,6 +19,8 @@ Value slice(Graph& g, Value x, int64_t begin, int64_t length);
 Value slice_axis(Graph& g, Value x, int axis, int64_t begin, int64_t length);
 /// All elements of all values, one after the other: [sum of elements]. No gradient.
 Value pack(Graph& g, const std::vector<Value>& values);
+/// x itself, under the condition of the scope (Graph::When): what is not conditional becomes so at no cost.
+Value gate(Graph& g, Value x);
 /// The same elements in row-major order under another shape.
 Value reshape(Graph& g, Value x, const Shape& shape);
 

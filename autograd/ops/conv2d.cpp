@@ -78,6 +78,25 @@ void conv2d_rule(GradContext& ctx) {
   ctx.set(0, ctx.graph.add(kConv2dDgrad, {ctx.dy(), ctx.in(1)}, a)[0]);
 }
 
+/// Both gradients are linear in each of their operands, and the three ops are each other's transposes.
+Conv2dAttrs unfused(const Node& n) {
+  Conv2dAttrs a = attrs_of(n);
+  MIXOP_CHECK(a.load.none() && !a.mask, n.op->name, ": take gradients before fusing the graph");
+  return a;
+}
+void dgrad_rule(GradContext& ctx) {
+  const Conv2dAttrs a = unfused(ctx.node());
+  if (ctx.wants(0)) ctx.set(0, conv2d(ctx.graph, ctx.dy(), ctx.in(1), a));
+  if (ctx.wants(1)) ctx.set(1, ctx.graph.add(kConv2dWgrad, {ctx.in(0), ctx.dy()}, a)[0]);
+}
+void wgrad_rule(GradContext& ctx) {
+  Conv2dAttrs a = unfused(ctx.node());
+  if (ctx.wants(0)) ctx.set(0, conv2d(ctx.graph, ctx.in(1), ctx.dy(), a));
+  if (!ctx.wants(1)) return;
+  a.x = ctx.graph.shape(ctx.in(1));
+  ctx.set(1, ctx.graph.add(kConv2dDgrad, {ctx.in(0), ctx.dy()}, a)[0]);
+}
+
 /// Multiply-adds: one for each output element and weight of its group.
 double multiply_adds(const Shape& y, const Shape& w) {
   return static_cast<double>(y.elements() * w[0] * w[1] * w[2]);
@@ -116,7 +135,7 @@ const OpDef kConv2d{.name = "conv2d",
                     .macs = forward_macs};
 const OpDef kConv2dDgrad{.name = "conv2d_dgrad",
                          .shape = dgrad_shape,
-                         .grad = nullptr,
+                         .grad = dgrad_rule,
                          .cpu = kernels::conv2d_dgrad_cpu,
                          .cuda = kernels::conv2d_dgrad_cuda,
                          .detail = detail,
@@ -124,7 +143,7 @@ const OpDef kConv2dDgrad{.name = "conv2d_dgrad",
                          .accumulates = first_output};
 const OpDef kConv2dWgrad{.name = "conv2d_wgrad",
                          .shape = wgrad_shape,
-                         .grad = nullptr,
+                         .grad = wgrad_rule,
                          .cpu = kernels::conv2d_wgrad_cpu,
                          .cuda = kernels::conv2d_wgrad_cuda,
                          .detail = detail,

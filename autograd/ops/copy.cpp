@@ -9,6 +9,13 @@ void copy_grad(GradContext& ctx) {
 std::vector<TensorSpec> fill_shape(const Graph& g, const Node& n) {
   return {{n.attr<kernels::FillAttrs>().shape, g.real()}};
 }
+std::vector<TensorSpec> assign_shape(const Graph& g, const Node& n) {
+  const TensorSpec &target = g.spec(n.inputs[0]), &x = g.spec(n.inputs[1]);
+  MIXOP_CHECK(target.shape == x.shape && target.dtype == x.dtype, "assign: the target ", target.shape, " of ",
+              name_of(target.dtype), " must be like x ", x.shape, " of ", name_of(x.dtype));
+  MIXOP_CHECK(g.node(n.inputs[0]).store, "assign: the target is written and must lie in a store");
+  return {};
+}
 std::vector<TensorSpec> advance_shape(const Graph& g, const Node& n) {
   const Node& counter = g.node(n.inputs[0]);
   MIXOP_CHECK(g.shape(n.inputs[0]) == Shape{1}, "advance: the counter must be [1], got ", g.shape(n.inputs[0]));
@@ -25,6 +32,12 @@ const OpDef kCopy{.name = "copy",
                   .accumulates = first_output};
 const OpDef kFill{
     .name = "fill", .shape = fill_shape, .grad = nullptr, .cpu = kernels::fill_cpu, .cuda = kernels::fill_cuda};
+const OpDef kAssign{.name = "assign",
+                    .shape = assign_shape,
+                    .grad = nullptr,
+                    .cpu = kernels::assign_cpu,
+                    .cuda = kernels::assign_cuda,
+                    .effect = true};
 const OpDef kAdvance{.name = "advance",
                      .shape = advance_shape,
                      .grad = nullptr,
@@ -40,6 +53,10 @@ Value zeros(Graph& g, const Shape& shape) { return constant(g, shape, 0); }
 bool is_constant(const Graph& g, Value v, double value) {
   const Node& n = g.node(v);
   return n.op == &kFill && n.attr<kernels::FillAttrs>().value == value;
+}
+Value assign(Graph& g, Value target, Value x) {
+  g.add(kAssign, {target, x});
+  return {g.size() - 1, 0};
 }
 Value advance(Graph& g, Value counter) {
   g.add(kAdvance, {counter});

@@ -6,7 +6,7 @@
 
 namespace mixop::autograd {
 
-extern const OpDef kCopy, kFill, kAdvance;
+extern const OpDef kCopy, kFill, kAssign, kAdvance;
 
 /// A tensor of its own with the elements of x.
 Value copy(Graph& g, Value x);
@@ -15,6 +15,10 @@ Value constant(Graph& g, const Shape& shape, double value);
 Value zeros(Graph& g, const Shape& shape);
 /// Whether v is such a constant of that value.
 bool is_constant(const Graph& g, Value v, double value);
+/// Writes x over a tensor of a store, or over a whole store (Graph::flat), of the same shape when the plan runs:
+/// nodes added before this one read what was there before. Returns a handle of the node, to be asked for in a plan
+/// like a value.
+Value assign(Graph& g, Value target, Value x);
 /// Adds 1 to a [1] tensor of a store when the plan runs: nodes added before this one read the old count, later ones
 /// the new. Returns a handle of the node, to be asked for in a plan like a value.
 Value advance(Graph& g, Value counter);

@@ -1,6 +1,10 @@
 #include "autograd/ops/cross_entropy.h"
 
+#include "autograd/ops/binary.h"
+#include "autograd/ops/concat.h"
 #include "autograd/ops/copy.h"
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/softmax.h"
 
 namespace mixop::autograd {
 namespace {
@@ -58,6 +62,59 @@ void soft_rule(GradContext& ctx) {
   if (ctx.wants(1)) ctx.set(1, g.add(kCrossEntropySoftTargetGrad, {ctx.dy(), ctx.in(0)}, attrs)[0]);
 }
 
+/// What multiplies the rows of a gradient [N, K] of the loss, [N, 1] or [1].
+Value row_weights(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  const auto& attrs = ctx.node().attr<CrossEntropyAttrs>();
+  MIXOP_CHECK(!attrs.ignore_index, ctx.node().op->name, ": no second derivative with a label to ignore");
+  const int64_t n = ctx.node().outputs[0].shape[0];
+  const Value dloss = attrs.unit ? constant(g, {1}, 1) : ctx.in(0);
+  if (attrs.reduction == Reduction::kNone) return reshape(g, dloss, {n, 1});
+  return attrs.reduction == Reduction::kMean ? times(g, dloss, 1.0 / static_cast<double>(n)) : dloss;
+}
+/// The gradients are linear in dloss, their first operand: <u, what arrives where dloss is 1>, row by row or in
+/// all.
+void set_dloss(GradContext& ctx) {
+  if (ctx.node().attr<CrossEntropyAttrs>().unit || !ctx.wants(0)) return;
+  Graph& g = ctx.graph;
+  std::vector<Value> inputs = ctx.node().inputs;
+  inputs[0] = constant(g, g.shape(inputs[0]), 1);
+  const Value product = mul(g, ctx.dy(), g.add(*ctx.node().op, inputs, ctx.node().attrs)[0]);
+  const bool none = ctx.node().attr<CrossEntropyAttrs>().reduction == Reduction::kNone;
+  ctx.set(0, reduce_sum(g, product, none ? std::vector{1} : std::vector<int>{}));
+}
+/// Of softmax(logits), times `rows` in each row: what arrives there is u.
+Value through_softmax(Graph& g, Value u, Value rows, Value logits) {
+  return g.add(kSoftmaxGrad, {mul(g, u, rows), softmax(g, logits)}, kernels::SoftmaxAttrs{1})[0];
+}
+/// dlogits = rows (softmax(logits) - target)
+void hard_grad_rule(GradContext& ctx) {
+  const Value rows = row_weights(ctx);
+  set_dloss(ctx);
+  const int at = static_cast<int>(logits_at(ctx.node()));
+  if (ctx.wants(at)) ctx.set(at, through_softmax(ctx.graph, ctx.dy(), rows, ctx.in(at)));
+}
+/// dlogits = rows (softmax(logits) sum targets - targets)
+void soft_grad_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  const Value rows = row_weights(ctx), logits = ctx.in(1), targets = ctx.in(2);
+  set_dloss(ctx);
+  if (ctx.wants(1))
+    ctx.set(1, through_softmax(g, ctx.dy(), mul(g, rows, reduce_sum(g, targets, {1}, true)), logits));
+  if (!ctx.wants(2)) return;
+  const Value mean = reduce_sum(g, mul(g, ctx.dy(), softmax(g, logits)), {1}, true);
+  ctx.set(2, mul(g, rows, sub(g, mean, ctx.dy())));
+}
+/// dtargets = -rows log_softmax(logits)
+void soft_target_grad_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  const Value rows = row_weights(ctx), logits = ctx.in(1);
+  set_dloss(ctx);
+  if (!ctx.wants(1)) return;
+  const Value arriving = mul(g, ctx.dy(), times(g, rows, -1));
+  ctx.set(1, g.add(kLogSoftmaxGrad, {arriving, log_softmax(g, logits)}, kernels::SoftmaxAttrs{1})[0]);
+}
+
 double loss_flops(const Graph& g, const Node& n) {
   return 4 * static_cast<double>(g.shape(n.inputs[0]).elements());
 }
@@ -66,10 +123,10 @@ double grad_flops(const Graph& g, const Node& n) {
 }
 
 using Table = std::span<const kernels::Impl> (*)();
-OpDef grad_op(const char* name, Table cpu, Table cuda) {
+OpDef grad_op(const char* name, void (*rule)(GradContext&), Table cpu, Table cuda) {
   return {.name = name,
           .shape = grad_shape,
-          .grad = nullptr,
+          .grad = rule,
           .cpu = cpu,
           .cuda = cuda,
           .flops = grad_flops,
@@ -89,12 +146,13 @@ const OpDef kCrossEntropySoft{.name = "cross_entropy_soft",
                               .cpu = kernels::cross_entropy_soft_cpu,
                               .cuda = kernels::cross_entropy_soft_cuda,
                               .flops = loss_flops};
-const OpDef kCrossEntropyGrad =
-    grad_op("cross_entropy_grad", kernels::cross_entropy_grad_cpu, kernels::cross_entropy_grad_cuda);
+const OpDef kCrossEntropyGrad = grad_op("cross_entropy_grad", hard_grad_rule, kernels::cross_entropy_grad_cpu,
+                                        kernels::cross_entropy_grad_cuda);
 const OpDef kCrossEntropySoftGrad =
-    grad_op("cross_entropy_soft_grad", kernels::cross_entropy_soft_grad_cpu, kernels::cross_entropy_soft_grad_cuda);
+    grad_op("cross_entropy_soft_grad", soft_grad_rule, kernels::cross_entropy_soft_grad_cpu,
+            kernels::cross_entropy_soft_grad_cuda);
 const OpDef kCrossEntropySoftTargetGrad =
-    grad_op("cross_entropy_soft_target_grad", kernels::cross_entropy_soft_target_grad_cpu,
+    grad_op("cross_entropy_soft_target_grad", soft_target_grad_rule, kernels::cross_entropy_soft_target_grad_cpu,
             kernels::cross_entropy_soft_target_grad_cuda);
 const OpDef kTopK{
     .name = "top_k", .shape = top_k_shape, .grad = nullptr, .cpu = kernels::top_k_cpu, .cuda = kernels::top_k_cuda};

@@ -49,6 +49,11 @@ std::vector<TensorSpec> max_grad_shape(const Graph& g, const Node& n) {
   check_dy(g, n, pooled(n, n.attr<PoolAttrs>(), g.shape(n.inputs[1])));
   return {g.spec(n.inputs[1])};
 }
+std::vector<TensorSpec> max_take_shape(const Graph& g, const Node& n) {
+  const Shape &v = g.shape(n.inputs[0]), &x = g.shape(n.inputs[1]);
+  MIXOP_CHECK(v == x, n.op->name, ": v ", v, " must have the shape of x ", x);
+  return {{pooled(n, n.attr<PoolAttrs>(), x), g.spec(n.inputs[1]).dtype}};
+}
 std::vector<TensorSpec> avg_grad_shape(const Graph& g, const Node& n) {
   const auto& a = n.attr<AvgPoolGradAttrs>();
   check_no_dilation(n, a.pool);
@@ -136,6 +141,13 @@ bool every_output(const Node&, int) { return true; }
 void max_rule(GradContext& ctx) {
   if (ctx.wants(0)) ctx.set(0, ctx.graph.add(kMaxPoolGrad, {ctx.dy(), ctx.in(0)}, ctx.node().attrs)[0]);
 }
+/// Both are linear in their first operand, each other's transposes, and flat in x almost everywhere.
+void max_grad_rule(GradContext& ctx) {
+  if (ctx.wants(0)) ctx.set(0, ctx.graph.add(kMaxPoolTake, {ctx.dy(), ctx.in(1)}, ctx.node().attrs)[0]);
+}
+void max_take_rule(GradContext& ctx) {
+  if (ctx.wants(0)) ctx.set(0, ctx.graph.add(kMaxPoolGrad, {ctx.dy(), ctx.in(1)}, ctx.node().attrs)[0]);
+}
 void avg_rule(GradContext& ctx) {
   if (!ctx.wants(0)) return;
   const AvgPoolGradAttrs attrs{ctx.node().attr<PoolAttrs>(), ctx.graph.shape(ctx.in(0))};
@@ -217,12 +229,19 @@ const OpDef kMaxPool{.name = "max_pool",
                      .flops = flops};
 const OpDef kMaxPoolGrad{.name = "max_pool_grad",
                          .shape = max_grad_shape,
-                         .grad = nullptr,
+                         .grad = max_grad_rule,
                          .cpu = kernels::max_pool_grad_cpu,
                          .cuda = kernels::max_pool_grad_cuda,
                          .detail = detail,
                          .flops = max_grad_flops,
                          .accumulates = first_output};
+const OpDef kMaxPoolTake{.name = "max_pool_take",
+                         .shape = max_take_shape,
+                         .grad = max_take_rule,
+                         .cpu = kernels::max_pool_take_cpu,
+                         .cuda = kernels::max_pool_take_cuda,
+                         .detail = detail,
+                         .flops = flops};
 const OpDef kAvgPool{.name = "avg_pool",
                      .shape = avg_shape,
                      .grad = avg_rule,

@@ -8,7 +8,7 @@ namespace mixop::autograd {
 
 using kernels::PoolAttrs;
 
-extern const OpDef kMaxPool, kMaxPoolGrad, kAvgPool, kAvgPoolGrad;
+extern const OpDef kMaxPool, kMaxPoolGrad, kMaxPoolTake, kAvgPool, kAvgPoolGrad;
 extern const OpDef kPoolStats, kPoolStatsGrad;  ///< fused forms, made by passes/fuse_pool.cpp
 
 /// The maximum of each window; padding acts as -inf. x [N, H, W, C] -> [N, Ho, Wo, C]. Throws when the padding

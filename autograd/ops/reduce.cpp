@@ -1,5 +1,8 @@
 #include "autograd/ops/reduce.h"
 
+#include "autograd/ops/binary.h"
+#include "autograd/ops/copy.h"
+
 namespace mixop::autograd {
 namespace {
 using kernels::Reduce;
@@ -27,6 +30,21 @@ void reduce_rule(GradContext& ctx) {
   std::vector<Value> inputs = {ctx.dy()};
   if (attrs.kind == Reduce::kMax) inputs = {ctx.dy(), ctx.in(0), ctx.out()};
   ctx.set(0, ctx.graph.add(kReduceGrad, inputs, ReduceGradAttrs{attrs, ctx.graph.shape(ctx.in(0))})[0]);
+}
+
+/// It is linear in dy, and its transpose is the reduction: of shares in the case of a maximum, which are what its
+/// gradient is where ones arrive.
+void reduce_grad_rule(GradContext& ctx) {
+  if (!ctx.wants(0)) return;
+  Graph& g = ctx.graph;
+  ReduceAttrs reduce = ctx.node().attr<ReduceGradAttrs>().reduce;
+  Value u = ctx.dy();
+  if (reduce.kind == Reduce::kMax) {
+    const Value ones = constant(g, g.shape(ctx.in(0)), 1);
+    u = mul(g, u, g.add(kReduceGrad, {ones, ctx.in(1), ctx.in(2)}, ctx.node().attrs)[0]);
+    reduce.kind = Reduce::kSum;
+  }
+  ctx.set(0, g.add(kReduce, {u}, reduce)[0]);
 }
 
 double input_elements(const Graph& g, const Node& n) {
@@ -66,7 +84,7 @@ const OpDef kReduce{.name = "reduce",
                     .flops = input_elements};
 const OpDef kReduceGrad{.name = "reduce_grad",
                         .shape = reduce_grad_shape,
-                        .grad = nullptr,
+                        .grad = reduce_grad_rule,
                         .cpu = kernels::reduce_grad_cpu,
                         .cuda = kernels::reduce_grad_cuda,
                         .detail = reduce_grad_detail,

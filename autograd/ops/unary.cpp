@@ -1,5 +1,10 @@
 #include "autograd/ops/unary.h"
 
+#include <cmath>
+
+#include "autograd/ops/binary.h"
+#include "autograd/ops/copy.h"
+
 namespace mixop::autograd {
 namespace {
 using kernels::ReluGradAttrs;
@@ -33,6 +38,54 @@ void unary_rule(GradContext& ctx) {
   ctx.set(0, ctx.graph.add(kUnaryGrad, {ctx.dy(), ctx.in(0)}, ctx.node().attrs)[0]);
 }
 
+/// It is linear in dy; in x it is flat almost everywhere.
+void relu_grad_rule(GradContext& ctx) {
+  MIXOP_CHECK(ctx.node().attr<ReluGradAttrs>().load.none(), "relu_grad: take gradients before fusing the graph");
+  if (ctx.wants(0)) ctx.set(0, ctx.graph.add(kReluGrad, {ctx.dy(), ctx.in(1)}, ReluGradAttrs{})[0]);
+}
+
+/// t f''(x) from nodes that are there already; empty where f'' is 0 almost everywhere.
+Value second_derivative(Graph& g, Unary kind, Value t, Value x) {
+  const auto first = [&](Unary f, Value factor) {
+    return g.add(kUnaryGrad, {mul(g, t, factor), x}, UnaryAttrs{f})[0];
+  };
+  const auto plus = [&](double a, Value v) { return add(g, constant(g, {1}, a), v); };
+  const auto number = [&](double a) { return constant(g, {1}, a); };
+  switch (kind) {
+    case Unary::kIdentity:
+    case Unary::kRelu:
+    case Unary::kRelu6:
+    case Unary::kHardSigmoid:
+    case Unary::kLeakyRelu:
+      return {};
+    case Unary::kSigmoid:  // s'' = s' (1 - 2 s)
+      return first(kind, plus(1, times(g, unary(g, x, kind), -2)));
+    case Unary::kTanh:  // -2 y y'
+      return first(kind, times(g, unary(g, x, kind), -2));
+    case Unary::kSilu: {  // s' (2 + x (1 - 2 s))
+      const Value slope = plus(1, times(g, unary(g, x, Unary::kSigmoid), -2));
+      return first(Unary::kSigmoid, plus(2, mul(g, x, slope)));
+    }
+    case Unary::kSoftplus:  // its derivative is the sigmoid
+      return first(Unary::kSigmoid, number(1));
+    case Unary::kHardSwish:  // 1 / 3 where hardsigmoid' is 1 / 6
+      return first(Unary::kHardSigmoid, number(2));
+    case Unary::kElu:  // exp(x) = elu(x) + 1 below 0
+      return g.add(kReluGrad, {mul(g, t, plus(1, unary(g, x, kind))), times(g, x, -1)}, ReluGradAttrs{})[0];
+    case Unary::kGelu: {  // phi(x) (2 - x^2), phi the normal density, whose exponent is at most 0, as elu's
+      const Value square = mul(g, x, x), e = plus(1, unary(g, times(g, square, -0.5), Unary::kElu));
+      return mul(g, mul(g, t, e), times(g, plus(-2, square), -1 / std::sqrt(2 * M_PI)));
+    }
+  }
+  return {};
+}
+void unary_grad_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  const Value u = ctx.dy(), dy = ctx.in(0), x = ctx.in(1);
+  if (ctx.wants(0)) ctx.set(0, g.add(kUnaryGrad, {u, x}, ctx.node().attrs)[0]);
+  if (ctx.wants(1)) ctx.set(1, second_derivative(g, ctx.node().attr<UnaryAttrs>().kind, mul(g, u, dy), x));
+}
+
 double elements(const Graph&, const Node& n) { return static_cast<double>(n.outputs[0].shape.elements()); }
 
 constexpr std::pair<std::string_view, Unary> kNames[] = {
@@ -60,7 +113,7 @@ const OpDef kRelu{.name = "relu",
                   .flops = elements};
 const OpDef kReluGrad{.name = "relu_grad",
                       .shape = relu_grad_shape,
-                      .grad = nullptr,
+                      .grad = relu_grad_rule,
                       .cpu = kernels::relu_grad_cpu,
                       .cuda = kernels::relu_grad_cuda,
                       .flops = elements,
@@ -73,7 +126,7 @@ const OpDef kUnary{.name = "unary",
                    .flops = elements};
 const OpDef kUnaryGrad{.name = "unary_grad",
                        .shape = grad_shape,
-                       .grad = nullptr,
+                       .grad = unary_grad_rule,
                        .cpu = kernels::unary_grad_cpu,
                        .cuda = kernels::unary_grad_cuda,
                        .flops = elements,

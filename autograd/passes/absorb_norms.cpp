@@ -8,6 +8,7 @@
 #include "autograd/ops/mix.h"
 #include "autograd/ops/pool.h"
 #include "autograd/ops/separable.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/passes.h"
 
 namespace mixop::autograd {
@@ -78,7 +79,9 @@ std::set<Value> absorbable(const Graph& g, const std::vector<Value>& outputs) {
   for (int i = 0; i < g.size(); ++i) {
     for (const Value v : g.node(i).inputs) ++others[v];
     for (const Loaded& l : loads_of(g.node(i)).operands)
-      if (!l.load->norm) --others[g.node(i).inputs[l.at]];
+      if (const Value v = g.node(i).inputs[l.at];
+          !l.load->norm && g.node(v).op == &kBnApply && may_absorb(g, v.node, i, static_cast<int>(l.at)))
+        --others[v];
   }
   std::set<Value> norms;
   for (const auto& [v, count] : others)

@@ -6,6 +6,7 @@
 #include "autograd/ops/binary.h"
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/unary.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/passes.h"
 #include "autograd/passes/rewrite.h"
 
@@ -25,7 +26,9 @@ std::vector<Value> distribute(Rewriter& r, int i) {
   const Node& n = r.node(i);
   const Node& sum = r.node(n.inputs[0].node);
   if (sum.op != &kSum || !r.only_use(n.inputs[0]) ||
-      !std::all_of(sum.inputs.begin(), sum.inputs.end(), [&](Value v) { return takes_mask(r, v); }))
+      !std::all_of(sum.inputs.begin(), sum.inputs.end(),
+                   [&](Value v) { return takes_mask(r, v) && same_condition(r.graph(), v.node, i); }) ||
+      !same_condition(r.graph(), n.inputs[0].node, i))
     return {};
   std::vector<Value> parts;
   for (const Value v : sum.inputs) {

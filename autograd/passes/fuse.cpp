@@ -7,6 +7,7 @@
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/unary.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/passes.h"
 
 namespace mixop::autograd {
@@ -47,7 +48,8 @@ class Fuser {
  private:
   bool sole_users_absorb(int i, bool (Fuser::*can)(const Use&) const) const {
     if (requested_[i] || uses_[i].empty()) return false;
-    return std::all_of(uses_[i].begin(), uses_[i].end(), [&](const Use& u) { return (this->*can)(u); });
+    return std::all_of(uses_[i].begin(), uses_[i].end(),
+                       [&](const Use& u) { return (this->*can)(u) && may_absorb(g_, i, u.node, u.input); });
   }
   bool conv_operand(const Use& u) const {
     const OpDef* op = g_.node(u.node).op;
@@ -118,6 +120,7 @@ class Fuser {
     const Value dy = n.inputs[0];
     const Node& producer = g_.node(dy);
     if (producer.op != &kConv2dDgrad || requested_[dy.node] || uses_[dy.node].size() != 1) return;
+    if (producer.when && producer.when != n.when) return;
     Conv2dAttrs conv = producer.attr<Conv2dAttrs>();
     if (conv.mask) return;
     conv.mask = true;

@@ -7,6 +7,7 @@
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/binary.h"
 #include "autograd/ops/mix.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/drop_path.h"
 #include "autograd/passes/passes.h"
 #include "autograd/passes/rewrite.h"
@@ -24,7 +25,7 @@ class Fuser {
 
   void run() {
     for (int i = 0; i < r_.graph().size(); ++i) {
-      if ((reduces(i) || weighs(i)) && r_.free(i)) join(arriving(i));
+      if ((reduces(i) || weighs(i)) && r_.free(i)) join(arriving(i), r_.node(i).when);
       if (r_.node(i).op == &kSum || r_.node(i).op == &kAdd) normalise_on_load(i);
     }
     r_.finish();
@@ -56,16 +57,17 @@ class Fuser {
     const Value v = r_.node(i).inputs[0];
     const auto& readers = r_.uses(v);
     const bool weighed = std::any_of(readers.begin(), readers.end(), [&](const Use& u) { return weighs(u.node); });
-    return drops_samples(r_.graph(), v) && !weighed ? r_.node(v.node).inputs[0] : v;
+    const bool through = drops_samples(r_.graph(), v) && !weighed && there_for(r_.graph(), v.node, i);
+    return through ? r_.node(v.node).inputs[0] : v;
   }
 
-  /// Nodes that reduce g, or g under drop path.
-  std::vector<int> reductions(Value g) const {
+  /// Nodes that reduce g, or g under drop path, at the same times.
+  std::vector<int> reductions(Value g, const Condition& when) const {
     std::vector<int> out;
     const auto collect = [&](Value v) {
       for (const Use& use : r_.uses(v))
         if (use.input == 0 && r_.free(use.node) && (reduces(use.node) || weighs(use.node)) &&
-            arriving(use.node) == g)
+            r_.node(use.node).when == when && arriving(use.node) == g)
           out.push_back(use.node);
     };
     collect(g);
@@ -74,12 +76,12 @@ class Fuser {
     return out;
   }
 
-  void join(Value g) {
+  void join(Value g, const Condition& when) {
     std::vector<int> nodes;
     Value table;
     int weights = -1;
     bool sampled = false;
-    for (const int i : reductions(g)) {
+    for (const int i : reductions(g, when)) {
       const Value its = table_of(i);
       if (its && table && its != table) continue;
       if (weighs(i) && weights >= 0) continue;
@@ -161,13 +163,18 @@ class Fuser {
       inputs.push_back(factors[t.mask]);
     }
     const int now = r_.insert(kMixReduce, std::move(inputs), attrs, place);
+    r_.set_condition(now, r_.node(nodes[0]).when);
     int out = 0;
     if (attrs.dtable) r_.replace({weights, 0}, {now, out++});
     for (const Term& t : terms)
       for (int i = 0; t.reduce >= 0 && i < 2; ++i) r_.replace({t.reduce, i}, {now, out++});
   }
 
-  bool absorbable_norm(Value v) const { return r_.node(v.node).op == &kBnApply && r_.only_use(v); }
+  /// Whether v, a term to come, may be the first input of its producer instead.
+  bool moves_back(Value v) const {
+    return r_.only_use(v) && same_condition(r_.graph(), v.node, r_.node(v.node).inputs[0].node);
+  }
+  bool absorbable_norm(Value v) const { return r_.node(v.node).op == &kBnApply && moves_back(v); }
   /// v as a term, its norm on load where nobody else reads the normalised tensor.
   void add_term(Value v, MixAttrs& attrs, std::vector<Value>& inputs) const {
     const Node& from = r_.node(v.node);
@@ -187,7 +194,7 @@ class Fuser {
     for (const Value v : n.inputs) {
       const Node& from = r_.node(v.node);
       if (r_.graph().shape(v) != n.outputs[0].shape) return;
-      if (const bool dropped = drops_samples(r_.graph(), v) && r_.only_use(v); dropped || absorbable_norm(v)) {
+      if (const bool dropped = drops_samples(r_.graph(), v) && moves_back(v); dropped || absorbable_norm(v)) {
         const Value inner = dropped ? from.inputs[0] : v;
         add_term(inner, attrs, inputs);
         if (dropped) {

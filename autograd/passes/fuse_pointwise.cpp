@@ -8,6 +8,7 @@
 #include "autograd/ops/concat.h"
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/separable.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/match_conv.h"
 #include "autograd/passes/passes.h"
 
@@ -42,7 +43,7 @@ class Fuser {
   void fuse_norm(int stats) {
     const Value z = r_.node(stats).inputs[0];
     std::vector<Part> parts;
-    if (r_.node(stats).attr<BatchNormAttrs>().running > 1 || !find_parts(z, parts)) return;
+    if (r_.node(stats).attr<BatchNormAttrs>().running > 1 || !find_parts(z, stats, parts)) return;
     add_forward(stats, parts);
     const int norm_grad = norm_gradient(r_, z);
     if (norm_grad < 0 || !find_backward({norm_grad, 0}, parts)) return;
@@ -58,12 +59,12 @@ class Fuser {
     return a.groups == 1 && a.load.relu && w && w->kernel == 1 && w->dilation == 1 && w->stride <= 2 && w->pad <= 0;
   }
 
-  bool find_parts(Value z, std::vector<Part>& parts) {
+  bool find_parts(Value z, int stats, std::vector<Part>& parts) {
     const Node& n = r_.node(z.node);
     const std::vector<Value> results = n.op == &kConcat ? n.inputs : std::vector<Value>{z};
     int64_t begin = 0;
     for (const Value v : results) {
-      if (!is_unit(v.node)) return false;
+      if (!is_unit(v.node) || !same_condition(r_.graph(), v.node, stats)) return false;
       r_.take(v.node);
       const int64_t channels = r_.graph().shape(v).last();
       parts.push_back({.conv = v.node, .begin = begin, .channels = channels, .whole = v == z});

@@ -9,6 +9,7 @@
 #include "autograd/ops/binary.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/pool.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/passes.h"
 #include "autograd/passes/rewrite.h"
 
@@ -55,7 +56,7 @@ class Fuser {
       if (stats >= 0) return;
       stats = use.node;
     }
-    if (stats < 0 ||
+    if (stats < 0 || !same_condition(r_.graph(), pool, stats) ||
         std::any_of(r_.uses(z).begin(), r_.uses(z).end(), [&](const Use& u) { return u.node < stats; }))
       return;
     const Node &p = r_.node(pool), &s = r_.node(stats);
@@ -72,6 +73,7 @@ class Fuser {
     const auto& norm = n.attr<BatchNormAttrs>();
     const Use* use = r_.only_use({norm_grad, 0});
     if (!use || use->input != 0 || !norm.training || norm.affine) return;
+    if (!same_condition(r_.graph(), use->node, norm_grad)) return;
     const Node& pool = r_.node(use->node);
     PoolGradGroup group;
     PoolGradPool of_pool{{}, pool.op == &kMaxPoolGrad, {}};
@@ -107,7 +109,10 @@ class Fuser {
     const Node& n = r_.node(norm_grad);
     const Value arriving = n.inputs[0];
     const int reduce = n.inputs[4].node;
-    return r_.node(arriving.node).op == &kSum && r_.node(reduce).op == &kBnReduce &&
+    const auto& parts = r_.node(arriving.node).inputs;
+    const auto alike = [&](int i) { return same_condition(r_.graph(), i, norm_grad); };
+    return r_.node(arriving.node).op == &kSum && r_.node(reduce).op == &kBnReduce && alike(arriving.node) &&
+           alike(reduce) && std::all_of(parts.begin(), parts.end(), [&](Value v) { return alike(v.node); }) &&
            n.inputs[5] == Value{reduce, 1} &&
            std::equal(n.inputs.begin(), n.inputs.begin() + 4, r_.node(reduce).inputs.begin()) &&
            r_.uses(arriving).size() == 2 && !r_.requested(arriving);

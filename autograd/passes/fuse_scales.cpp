@@ -4,6 +4,7 @@
 
 #include "autograd/ops/binary.h"
 #include "autograd/ops/mix.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/passes.h"
 #include "autograd/passes/rewrite.h"
 
@@ -17,7 +18,8 @@ void fuse_sum(Rewriter& r, int sum) {
   std::map<Value, std::vector<Value>> scaled;  // by table
   std::vector<Value> rest;
   for (const Value v : r.node(sum).inputs)
-    if (r.node(v.node).op == &kScale && r.only_use(v)) scaled[r.node(v.node).inputs[0]].push_back(v);
+    if (r.node(v.node).op == &kScale && r.only_use(v) && same_condition(r.graph(), v.node, sum))
+      scaled[r.node(v.node).inputs[0]].push_back(v);
     else rest.push_back(v);
   bool changed = false;
   for (const auto& [table, parts] : scaled) {

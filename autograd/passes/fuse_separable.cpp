@@ -5,6 +5,7 @@
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/conv2d.h"
 #include "autograd/ops/separable.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/match_conv.h"
 #include "autograd/passes/passes.h"
 
@@ -40,6 +41,7 @@ class Fuser {
   };
 
   const Conv2dAttrs& conv(int i) const { return r_.node(i).attr<Conv2dAttrs>(); }
+  bool alike(int i, const Unit& u) const { return same_condition(r_.graph(), i, u.depthwise); }
 
   void fuse_unit(int depthwise) {
     const Node& n = r_.node(depthwise);
@@ -64,11 +66,13 @@ class Fuser {
       else if (n.op == &kConv2dWgrad && use.input == 1 && u.pointwise_wgrad < 0) u.pointwise_wgrad = use.node;
       else return false;
     }
-    if (u.pointwise < 0 || !is_pointwise(conv(u.pointwise)) || !conv(u.pointwise).load.none()) return false;
+    if (u.pointwise < 0 || !alike(u.pointwise, u) || !is_pointwise(conv(u.pointwise)) ||
+        !conv(u.pointwise).load.none())
+      return false;
     const Value z{u.pointwise, 0};
     for (const Use& use : r_.uses(z)) {
       if (r_.node(use.node).op != &kBnStats) continue;
-      if (u.stats >= 0 || r_.node(use.node).attr<BatchNormAttrs>().running > 1) return false;
+      if (u.stats >= 0 || !alike(use.node, u) || r_.node(use.node).attr<BatchNormAttrs>().running > 1) return false;
       u.stats = use.node;
     }
     // The fused node stands behind the statistics: nobody may read z before.
@@ -94,7 +98,8 @@ class Fuser {
     if (r_.node(u.pointwise_dgrad).inputs[1] != r_.node(u.pointwise).inputs[1] || conv(u.pointwise_dgrad).mask)
       return false;
     const Value dy{u.pointwise_dgrad, 0};
-    if (r_.requested(dy)) return false;
+    if (r_.requested(dy) || !alike(u.pointwise_dgrad, u)) return false;
+    if (u.pointwise_wgrad >= 0 && !alike(u.pointwise_wgrad, u)) return false;
     for (const Use& use : r_.uses(dy)) {
       const OpDef* op = r_.node(use.node).op;
       if (op == &kConv2dDgrad && use.input == 0 && u.depthwise_dgrad < 0) u.depthwise_dgrad = use.node;
@@ -114,8 +119,9 @@ class Fuser {
     const Node& d = r_.node(u.depthwise);
     for (const Use& use : r_.uses({u.depthwise_dgrad, 0})) {
       const Node& reduce = r_.node(use.node);
-      if (reduce.op == &kBnReduce && use.input == 0 && !reduce.attr<BatchNormAttrs>().scaled &&
-          reduce.inputs[1] == d.inputs[0] && reduce.inputs[2] == d.inputs[2] && reduce.inputs[3] == d.inputs[3])
+      if (reduce.op == &kBnReduce && use.input == 0 && alike(use.node, u) &&
+          !reduce.attr<BatchNormAttrs>().scaled && reduce.inputs[1] == d.inputs[0] &&
+          reduce.inputs[2] == d.inputs[2] && reduce.inputs[3] == d.inputs[3])
         u.sums = use.node;
     }
   }

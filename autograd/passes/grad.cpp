@@ -53,6 +53,7 @@ class Reverse {
   void visit(int i) {
     const Node& node = g_.node(i);
     g_.set_scope(node.name);
+    const Graph::When when(g_, node.when);
     std::vector<Value> dy;
     for (size_t k = 0; k < node.outputs.size(); ++k) dy.push_back(total({i, static_cast<int>(k)}));
     if (std::none_of(dy.begin(), dy.end(), [](Value v) { return bool(v); })) return;

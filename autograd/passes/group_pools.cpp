@@ -8,6 +8,7 @@
 #include "autograd/ops/binary.h"
 #include "autograd/ops/mix.h"
 #include "autograd/ops/pool.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/intervals.h"
 #include "autograd/passes/passes.h"
 
@@ -93,7 +94,8 @@ class State {
 /// What adds to one sum of gradients belongs to one state.
 void join_candidates(Rewriter& r, int sum) {
   const auto& parts = r.node(sum).inputs;
-  const auto is = [&](Value v, const OpDef& op) { return r.node(v.node).op == &op && r.only_use(v); };
+  const auto alike = [&](Value v) { return same_condition(r.graph(), v.node, sum); };
+  const auto is = [&](Value v, const OpDef& op) { return r.node(v.node).op == &op && r.only_use(v) && alike(v); };
   Value table;
   for (const Value v : parts)
     if (is(v, kPoolStatsGrad) && !table && r.node(v.node).attr<PoolStatsGradAttrs>().table)
@@ -104,7 +106,8 @@ void join_candidates(Rewriter& r, int sum) {
     if (!is(v, kPoolStatsGrad) || !state.add_pools(v)) rest.push_back(v);
   if (state.members().empty()) return;
   for (const Value v : rest)
-    if (!r.graph().accumulates(v) || !r.only_use(v) || (is(v, kScale) && r.node(v.node).inputs[0] == table))
+    if (alike(v) &&
+        (!r.graph().accumulates(v) || !r.only_use(v) || (is(v, kScale) && r.node(v.node).inputs[0] == table)))
       state.add_skip(v);
     else sum_of.push_back(v);
   if (state.members().size() < 2) return;
@@ -122,7 +125,11 @@ void group(Graph& graph, std::vector<Value>& outputs, const OpDef& op, std::vect
   Rewriter r(graph, outputs);
   std::map<std::vector<Value>, std::vector<Interval>> kinds;
   for (int i = 0; i < graph.size(); ++i)
-    if (graph.node(i).op == &op) kinds[kind(graph.node(i))].push_back(interval_of(r, i));
+    if (graph.node(i).op == &op) {
+      std::vector<Value> key = kind(graph.node(i));
+      key.push_back({graph.node(i).when.choice, graph.node(i).when.value});
+      kinds[key].push_back(interval_of(r, i));
+    }
   for (const auto& [key, intervals] : kinds)
     for (Meeting& m : meetings(intervals, Order::kEarliestEnd, intervals.size())) {
       if (m.members.size() < 2) continue;

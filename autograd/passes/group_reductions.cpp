@@ -43,7 +43,7 @@ void group_reductions(Graph& graph, std::vector<Value>& outputs) {
   std::map<double, std::vector<Interval>> deviations;  // by eps
   for (int i = 0; i < graph.size(); ++i) {
     const Node& n = graph.node(i);
-    if (n.op != &kBnReduce && n.op != &kBnRstd) continue;
+    if ((n.op != &kBnReduce && n.op != &kBnRstd) || n.when) continue;
     const auto& a = n.attr<BatchNormAttrs>();
     if (a.count != 1) continue;
     if (n.op == &kBnReduce && !a.scaled) reductions.push_back(interval_of(r, i));

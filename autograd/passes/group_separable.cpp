@@ -59,6 +59,7 @@ class Grouper {
       ends[i] = m.end;
       std::vector<Value> key = shared_ ? m.input : std::vector<Value>();
       key.push_back({Kind::flags(attrs(i)), shared_ ? attrs(i).units[0].window.stride : 0});
+      key.push_back({r_.node(i).when.choice, r_.node(i).when.value});
       kinds[key].push_back(m);
     }
     for (const auto& [key, members] : kinds) group(members, order, most);

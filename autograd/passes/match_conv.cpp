@@ -4,6 +4,7 @@
 
 #include "autograd/ops/batch_norm.h"
 #include "autograd/ops/conv2d.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/drop_path.h"
 
 namespace mixop::autograd {
@@ -33,7 +34,7 @@ std::optional<Window> window_of(const Conv2dAttrs& a) {
 
 bool is_data_gradient(const Graph& g, int dgrad, int conv) {
   const Node &n = g.node(dgrad), &c = g.node(conv);
-  if (n.op != &kConv2dDgrad || n.inputs[1] != c.inputs[1]) return false;
+  if (n.op != &kConv2dDgrad || n.inputs[1] != c.inputs[1] || n.when != c.when) return false;
   const auto &a = n.attr<Conv2dAttrs>(), &forward = c.attr<Conv2dAttrs>();
   return a.mask == forward.load.relu &&
          (!a.mask || (n.inputs[2] == c.inputs[0] && same_norm(a.load, forward.load) && same_operands(n, 3, c, 2)));
@@ -41,7 +42,7 @@ bool is_data_gradient(const Graph& g, int dgrad, int conv) {
 
 bool is_weight_gradient(const Graph& g, int wgrad, int conv) {
   const Node &n = g.node(wgrad), &c = g.node(conv);
-  if (n.op != &kConv2dWgrad || n.inputs[1] != c.inputs[0]) return false;
+  if (n.op != &kConv2dWgrad || n.inputs[1] != c.inputs[0] || n.when != c.when) return false;
   const OnLoad &a = n.attr<Conv2dAttrs>().load, &b = c.attr<Conv2dAttrs>().load;
   return same_norm(a, b) && a.relu == b.relu && same_operands(n, 2, c, 2);
 }
@@ -56,6 +57,7 @@ int norm_gradient(const Rewriter& r, Value z) {
   int found = -1;
   for (const Use& use : r.uses(z)) {
     if (r.node(use.node).op != &kBnGrad || use.input != 1) continue;
+    if (!same_condition(r.graph(), use.node, z.node)) return -1;
     if (found >= 0) return -1;
     found = use.node;
   }
@@ -69,7 +71,7 @@ NormOperands norm_operands(Rewriter& r, int norm_grad) {
   o.unit.affine = a.affine;
   o.unit.scaled = a.scaled;
   o.unit.scale_index = a.scale_index;
-  if (!a.scaled && drops_samples(r.graph(), o.in[0])) {
+  if (!a.scaled && drops_samples(r.graph(), o.in[0]) && there_for(r.graph(), o.in[0].node, norm_grad)) {
     o.unit.sampled = true;
     o.in.push_back(sample_factors(r, o.in[0]));
     o.in[0] = r.node(o.in[0].node).inputs[0];

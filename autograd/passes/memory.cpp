@@ -2,9 +2,11 @@
 // write straight into their place, the first with kSet and later ones with kAdd.
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "autograd/ops/concat.h"
+#include "autograd/passes/conditions.h"
 #include "autograd/passes/passes.h"
 
 namespace mixop::autograd {
@@ -71,7 +73,10 @@ class Planner {
         const bool fits = alias == Alias::kSum ? g_.accumulates(v) && alone &&
                                                      *std::find_if(n.inputs.begin(), n.inputs.end(), same_node) == v
                                                : std::count(n.inputs.begin(), n.inputs.end(), v) == 1;
-        if (fits && may_move(v)) parent_[v.node][v.output] = {{i, 0}, offset, alias != Alias::kPack};
+        // Into what has conditions only what has the same: else it would be written at other times too.
+        const bool at_its_times = !n.when || same_condition(g_, i, v.node);
+        if (fits && at_its_times && may_move(v))
+          parent_[v.node][v.output] = {{i, 0}, offset, alias != Alias::kPack};
         if (alias == Alias::kConcat) offset += shape.last();
         if (alias == Alias::kPack) offset += shape.elements();
       }
@@ -101,48 +106,104 @@ class Planner {
   const Place& at(Value v) const { return layout_.places[v.node][v.output]; }
 
   void schedule() {
-    std::vector<bool> written(g_.size());  // sums that already have a first writer
+    absent_ = read_when_absent(g_, outputs_);
+    writers_.resize(g_.size());
+    sum_.assign(g_.size(), kUndecided);
     for (int i = 0; i < g_.size(); ++i) {
       const Node& n = g_.node(i);
       if (!n.op) continue;
       const Alias alias = n.op->alias;
-      if (alias == Alias::kNone) {
-        PlannedStep step{i, {}, {}, {}};
-        for (size_t k = 0; k < n.outputs.size(); ++k)
-          step.writes.push_back(write_mode({i, static_cast<int>(k)}, written));
-        layout_.steps.push_back(step);
-        continue;
-      }
-      if (alias == Alias::kSlice || (alias == Alias::kReshape && parent_[i][0].to)) continue;
-      int64_t offset = 0;
-      for (const Value v : n.inputs) {
-        const Shape& shape = g_.shape(v);
-        if (parent_[v.node][v.output].to != Value{i, 0}) {
-          Place to = at({i, 0});
-          to.offset += offset;
-          if (alias != Alias::kConcat && alias != Alias::kSum) to.ld = shape.last();
-          Write write = Write::kSet;
-          if (alias == Alias::kSum) {
-            write = written[i] ? Write::kAdd : Write::kSet;
-            written[i] = true;
-          }
-          layout_.steps.push_back({i, v, to, {write}});
-        }
-        if (alias == Alias::kConcat) offset += shape.last();
-        if (alias == Alias::kPack) offset += shape.elements();
-      }
+      if (alias == Alias::kNone) schedule_node(i);
+      else if (alias != Alias::kSlice && !(alias == Alias::kReshape && parent_[i][0].to)) schedule_copies(i);
+      if (alias == Alias::kSum && absent_[i][0]) add_zeros(i, {i, 0}, at({i, 0}), writers_[i]);
     }
   }
 
-  Write write_mode(Value v, std::vector<bool>& written) const {
-    const Value up = parent_[v.node][v.output].to;
-    if (!up || alias_of(g_, up.node) != Alias::kSum) return Write::kSet;
-    const bool first = !written[up.node];
-    written[up.node] = true;
-    return first ? Write::kSet : Write::kAdd;
+  void schedule_node(int i) {
+    const Node& n = g_.node(i);
+    PlannedStep step{.node = i};
+    if (n.when) step.when = {n.when};
+    for (const Place& place : layout_.places[i]) clear_pack(place);
+    for (size_t k = 0; k < n.outputs.size(); ++k) {
+      const Value up = parent_[i][k].to;
+      write_to(up && alias_of(g_, up.node) == Alias::kSum ? up.node : -1, step);
+    }
+    const int number = add_step(std::move(step));
+    for (size_t k = 0; k < n.outputs.size(); ++k)
+      if (absent_[i][k]) add_zeros(i, {i, static_cast<int>(k)}, at({i, static_cast<int>(k)}), {number});
   }
 
-  void touch(Value v, int step) {
+  /// What does not lie in its place in alias node i already.
+  void schedule_copies(int i) {
+    const Node& n = g_.node(i);
+    const Alias alias = n.op->alias;
+    int64_t offset = 0;
+    for (const Value v : n.inputs) {
+      const Shape& shape = g_.shape(v);
+      if (parent_[v.node][v.output].to != Value{i, 0}) {
+        PlannedStep step{.node = i, .copy_from = v, .to = at({i, 0})};
+        step.to.offset += offset;
+        if (alias != Alias::kConcat && alias != Alias::kSum) step.to.ld = shape.last();
+        for (const Condition& c : {n.when, g_.node(v).when})
+          if (c && !std::count(step.when.begin(), step.when.end(), c)) step.when.push_back(c);
+        clear_pack(step.to);
+        write_to(alias == Alias::kSum ? i : -1, step);
+        const bool zeros = alias != Alias::kSum && !step.when.empty() &&
+                           (absent_[i][0] || (g_.node(v).when && g_.node(v).when != n.when));
+        const Place to = step.to;
+        const int number = add_step(std::move(step));
+        if (zeros) add_zeros(i, v, to, {number});
+      }
+      if (alias == Alias::kConcat) offset += shape.last();
+      if (alias == Alias::kPack) offset += shape.elements();
+    }
+  }
+
+  int add_step(PlannedStep step) {
+    const int number = static_cast<int>(layout_.steps.size());
+    for (const int sum : writes_into_) writers_[sum].push_back(number);
+    writes_into_.clear();
+    layout_.steps.push_back(std::move(step));
+    return number;
+  }
+
+  /// A pack with parts that may be absent is zero before the first of them is written: one step for all.
+  void clear_pack(const Place& place) {
+    const int i = place.root.node;
+    if (alias_of(g_, i) != Alias::kPack || cleared_.contains(i)) return;
+    const auto& parts = g_.node(i).inputs;
+    const bool whole = std::all_of(parts.begin(), parts.end(), [&](Value v) { return !may_be_absent(v); });
+    if (!whole || g_.node(i).when)
+      add_step({.node = i, .zeros = {i, 0}, .to = at({i, 0}), .writes = {Write::kSet}});
+    cleared_.emplace(i, !whole || g_.node(i).when);
+  }
+  bool may_be_absent(Value v) const {
+    return g_.node(v).when || (alias_of(g_, v.node) == Alias::kSum && !surely_written(g_, v.node));
+  }
+
+  void add_zeros(int node, Value like, const Place& to, const std::vector<int>& unless) {
+    if (const auto it = cleared_.find(to.root.node); it != cleared_.end() && it->second) return;
+    add_step({.node = node, .zeros = like, .to = to, .writes = {Write::kSet}, .unless = unless});
+  }
+
+  /// How the next output of a step, a part of `sum` (-1: of none), is written: the first part sets, the others add.
+  /// Where the first may be absent that is decided in each run.
+  void write_to(int sum, PlannedStep& step) {
+    Write write = Write::kSet;
+    int number = -1;
+    if (sum >= 0) {
+      const bool sure = step.when.empty() || step.when == std::vector{g_.node(sum).when};
+      if (sum_[sum] != kUndecided) write = Write::kAdd;
+      else sum_[sum] = sure ? -1 : layout_.sums++;
+      number = sum_[sum];
+      writes_into_.push_back(sum);
+    }
+    step.writes.push_back(write);
+    step.sums.push_back(number);
+  }
+
+  /// Under the conditions of the step, and `more`.
+  void touch(Value v, int step, const Condition& more = {}) {
     const Value root = at(v).root;
     if (!g_.node(root).op) return;  // inputs and stores have memory of their own
     int& slot = layout_.slot_of[root.node][root.output];
@@ -156,12 +217,20 @@ class Planner {
       s.first = step;
       layout_.slots.push_back(s);
       backward_born_.push_back(step_is_backward(step));
+      when_.push_back(conditions_of(step));
+      if (more) when_.back().push_back(more);
     }
+    const std::vector<Condition> now = conditions_of(step);
+    std::erase_if(when_[slot],
+                  [&](const Condition& c) { return c != more && !std::count(now.begin(), now.end(), c); });
     Slot& s = layout_.slots[slot];
     s.last = std::max(s.last, step);
     if (!backward_born_[slot] && step_is_backward(step)) s.saved = true;
   }
 
+  std::vector<Condition> conditions_of(int step) const {
+    return step < static_cast<int>(layout_.steps.size()) ? layout_.steps[step].when : std::vector<Condition>();
+  }
   bool step_is_backward(int step) const {
     return step < static_cast<int>(layout_.steps.size()) && g_.node(layout_.steps[step].node).backward;
   }
@@ -171,17 +240,23 @@ class Planner {
     for (int i = 0; i < g_.size(); ++i) layout_.slot_of[i].assign(g_.node(i).outputs.size(), -1);
     for (int s = 0; s < static_cast<int>(layout_.steps.size()); ++s) {
       const PlannedStep& step = layout_.steps[s];
+      if (step.zeros) touch(step.to.root, s);
       if (step.copy_from) {
         touch(step.copy_from, s);
         touch({step.node, 0}, s);
-        continue;
       }
-      for (const Value v : g_.node(step.node).inputs) touch(v, s);
+      if (step.zeros || step.copy_from) continue;
+      const Node& n = g_.node(step.node);
+      const std::vector<int> terms = terms_of_inputs(n);
+      for (size_t k = 0; k < n.inputs.size(); ++k)
+        touch(n.inputs[k], s, terms[k] < 0 ? Condition() : g_.node(n.inputs[static_cast<size_t>(terms[k])]).when);
       for (size_t k = 0; k < g_.node(step.node).outputs.size(); ++k) touch({step.node, static_cast<int>(k)}, s);
     }
     const int end = static_cast<int>(layout_.steps.size());
     for (const Value v : outputs_)
       if (!g_.node(v).outputs.empty()) touch(v, end);
+    for (size_t s = 0; s < when_.size(); ++s)
+      if (!when_[s].empty()) layout_.slots[s].when = when_[s][0];
     if (pinned_) assign_apart();
     else assign_shared();
   }
@@ -205,7 +280,7 @@ class Planner {
       size_t best = 0;
       for (const int j : placed) {
         const Slot& o = slots[j];
-        if (o.last < s.first || s.last < o.first) continue;
+        if (o.last < s.first || s.last < o.first || exclusive(o.when, s.when)) continue;
         if (best + s.bytes <= o.begin) break;
         best = std::max(best, o.begin + o.bytes);
       }
@@ -223,6 +298,12 @@ class Planner {
   std::vector<std::vector<Link>> parent_;
   std::vector<std::vector<int>> uses_;
   std::vector<bool> requested_, backward_born_;
+  static constexpr int kUndecided = -2;
+  std::vector<std::vector<bool>> absent_;     // [node][output], read_when_absent()
+  std::vector<std::vector<int>> writers_;     // of each sum
+  std::vector<int> sum_, writes_into_;        // PlannedStep::sums of each sum; the sums that the next step writes
+  std::map<int, bool> cleared_;               // packs that have been begun: whether with zeros
+  std::vector<std::vector<Condition>> when_;  // of each slot
   Layout layout_;
 };
 

@@ -63,12 +63,17 @@ struct Place {
   int64_t offset = 0, ld = 0;
 };
 
-/// One kernel call to come: a node, or a copy into the place of an alias node (concatenation, sum, pack, reshape).
+/// One kernel call to come: a node, a copy into the place of an alias node (concatenation, sum, pack, reshape), or
+/// zeros in the place of what nobody has written.
 struct PlannedStep {
   int node = -1;
-  Value copy_from;                     ///< set for copies: source value ...
-  Place copy_to;                       ///< ... and destination
-  std::vector<kernels::Write> writes;  ///< of each output
+  Value copy_from{};                     ///< set for copies: source value
+  Value zeros{};                         ///< set for zeros: the value in whose place or shape they are
+  Place to{};                            ///< of copies and zeros
+  std::vector<kernels::Write> writes{};  ///< of each output
+  std::vector<int> sums{};        ///< of each output: the sum whose first writer of a run sets; -1: as `writes`
+  std::vector<Condition> when{};  ///< carried out while all hold
+  std::vector<int> unless{};      ///< zeros: not where one of these steps has been carried out
 };
 
 struct Layout {
@@ -77,6 +82,7 @@ struct Layout {
   std::vector<Slot> slots;
   std::vector<std::vector<int>> slot_of;  ///< [node][output] of a root in the arena, else -1
   size_t arena_bytes = 0;
+  int sums = 0;  ///< whose first writer differs from run to run
 };
 
 /// Aliases free ops, decides set or add, and gives each buffer an offset such that no two that live at once

@@ -36,18 +36,19 @@ const Use* Rewriter::only_use(Value v) const {
 
 int Rewriter::insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place,
                      int like) {
+  const Node& from = graph_.node(like < 0 ? place : like);
   for (size_t i = 0; i < inserted_.size(); ++i) {
     const auto& [n, at] = inserted_[i];
-    if (n.op == &op && at == place && same_attrs(op, n.attrs, attrs) && n.inputs == inputs)
+    if (n.op == &op && at == place && n.when == from.when && same_attrs(op, n.attrs, attrs) && n.inputs == inputs)
       return graph_.size() + static_cast<int>(i);
   }
   Node node;
   node.op = &op;
   node.inputs = std::move(inputs);
   node.attrs = std::move(attrs);
-  const Node& from = graph_.node(like < 0 ? place : like);
   node.name = from.name;
   node.backward = from.backward;
+  node.when = from.when;
   inserted_.push_back({std::move(node), place});
   return graph_.size() + static_cast<int>(inserted_.size()) - 1;
 }

@@ -30,14 +30,19 @@ class Rewriter {
   void take(int node) { taken_[node] = true; }
 
   /// Adds a node directly behind `place`, a node of the original graph (-1: before all of them); its inputs must be
-  /// computed by then. It takes the name of `like`, or of `place`. Returns its number for replace(),
-  /// that of an equal node (op, inputs, attributes as far as they can be compared, place) when there is one.
+  /// computed by then. It takes the name and the condition of `like`, or of `place`. Returns its number for
+  /// replace(), that of an equal node (op, inputs, attributes as far as they can be compared, place) when there is
+  /// one.
   int insert(const OpDef& op, std::vector<Value> inputs, std::shared_ptr<const void> attrs, int place,
              int like = -1);
   template <class A>
   int insert(const OpDef& op, std::vector<Value> inputs, A attrs, int place, int like = -1) {
     return insert(op, std::move(inputs), std::shared_ptr<const void>(std::make_shared<const A>(std::move(attrs))),
                   place, like);
+  }
+  /// The condition of an inserted node, in place of the one that it has taken.
+  void set_condition(int inserted, const Condition& when) {
+    inserted_[static_cast<size_t>(inserted - graph_.size())].node.when = when;
   }
   /// Readers of `old` read `now`, a value of an inserted or an original node, from now on.
   void replace(Value old, Value now);

@@ -8,7 +8,7 @@
 
 namespace mixop::kernels {
 
-enum class Binary : uint8_t { kAdd, kSub, kMul };
+enum class Binary : uint8_t { kAdd, kSub, kMul, kDiv };
 
 struct BinaryAttrs {
   Binary kind = Binary::kAdd;

@@ -18,7 +18,8 @@ void Block(const BinaryRows<float>& s, bool add) {
 void BinaryBlock(const BinaryRows<float>& s, Binary kind, bool add) {
   if (kind == Binary::kAdd) Block<Binary::kAdd>(s, add);
   else if (kind == Binary::kSub) Block<Binary::kSub>(s, add);
-  else Block<Binary::kMul>(s, add);
+  else if (kind == Binary::kMul) Block<Binary::kMul>(s, add);
+  else Block<Binary::kDiv>(s, add);
 }
 void SumRowsBlock(const float* x, int64_t ldx, int64_t rows, int64_t last, double* sums) {
   sum_rows_block(x, ldx, rows, last, sums);

@@ -9,7 +9,7 @@ using namespace cuda;
 
 template <Binary kKind>
 __device__ __forceinline__ float apply(float a, float b) {
-  return kKind == Binary::kAdd ? a + b : kKind == Binary::kSub ? a - b : a * b;
+  return kKind == Binary::kAdd ? a + b : kKind == Binary::kSub ? a - b : kKind == Binary::kMul ? a * b : a / b;
 }
 
 /// y (+)= a op b, where a row stride of 0 repeats a vector; a thread owns kLanes columns of some rows.
@@ -67,6 +67,8 @@ void with_binary(const Call& call, F&& f) {
       return f.template operator()<Binary::kSub>();
     case Binary::kMul:
       return f.template operator()<Binary::kMul>();
+    case Binary::kDiv:
+      return f.template operator()<Binary::kDiv>();
   }
 }
 

@@ -10,7 +10,7 @@ namespace mixop::kernels {
 
 template <Binary kKind, class T>
 [[gnu::always_inline]] inline T binary_value(T a, T b) {
-  return kKind == Binary::kAdd ? a + b : kKind == Binary::kSub ? a - b : a * b;
+  return kKind == Binary::kAdd ? a + b : kKind == Binary::kSub ? a - b : kKind == Binary::kMul ? a * b : a / b;
 }
 
 /// An operand aligned at the last axis of a shape of kMaxRank axes; its stride is 0 where it repeats.
@@ -49,7 +49,8 @@ void binary_ref(const Call& call) {
       for (int64_t c = 0; c < y.last(); ++c, a += aa.stride.back(), b += ba.stride.back()) {
         const T v = kind == Binary::kAdd   ? binary_value<Binary::kAdd>(*a, *b)
                     : kind == Binary::kSub ? binary_value<Binary::kSub>(*a, *b)
-                                           : binary_value<Binary::kMul>(*a, *b);
+                    : kind == Binary::kMul ? binary_value<Binary::kMul>(*a, *b)
+                                           : binary_value<Binary::kDiv>(*a, *b);
         out[c] = add ? out[c] + v : v;
       }
     }

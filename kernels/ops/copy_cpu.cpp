@@ -43,17 +43,27 @@ void run_rows(const Call& call) {
 void run_copy_ref(const Call& call) {
   with_float(call.out[0].dtype, [&]<class T>() { copy_ref<T>(call); });
 }
+/// Calls `copy` for assign: from the second operand to the first.
+template <class Copy>
+void assign_by(const Call& call, Copy copy) {
+  const Out target{call.in[0]};
+  copy(Call{call.exec, call.in.subspan(1), {&target, 1}});
+}
+void run_assign_rows(const Call& call) { assign_by(call, run_rows); }
+void run_assign_ref(const Call& call) { assign_by(call, run_copy_ref); }
 void run_fill_ref(const Call& call) {
   with_float(call.out[0].dtype, [&]<class T>() { fill_ref<T>(call); });
 }
 
 constexpr Impl kCopy[] = {{"rows", all_float32, run_rows}, {"ref", any, run_copy_ref}};
 constexpr Impl kFill[] = {{"ref", any, run_fill_ref}};
+constexpr Impl kAssign[] = {{"rows", all_float32, run_assign_rows}, {"ref", any, run_assign_ref}};
 constexpr Impl kAdvance[] = {{"ref", any, advance_ref}};
 }  // namespace
 
 std::span<const Impl> copy_cpu() { return kCopy; }
 std::span<const Impl> fill_cpu() { return kFill; }
+std::span<const Impl> assign_cpu() { return kAssign; }
 std::span<const Impl> advance_cpu() { return kAdvance; }
 }  // namespace mixop::kernels
 #endif

@@ -71,6 +71,8 @@ void run_copy(const Call& call) {
   else launch_copy<false>(call, m);
 }
 
+void run_assign(const Call& call) { launch_copy<false>(call, rows_of(call.in[1], Out{call.in[0]})); }
+
 void run_fill(const Call& call) {
   const Out& y = call.out[0];
   const Rows m = rows_of(y, y);
@@ -90,10 +92,12 @@ void run_advance(const Call& call) {
 
 constexpr Impl kCopy[] = {{"rows", all_float32_or_bf16, run_copy}};
 constexpr Impl kFill[] = {{"rows", all_float32, run_fill}};
+constexpr Impl kAssign[] = {{"rows", all_float32, run_assign}};
 constexpr Impl kAdvance[] = {{"one_thread", any, run_advance}};
 }  // namespace
 
 std::span<const Impl> copy_cuda() { return kCopy; }
 std::span<const Impl> fill_cuda() { return kFill; }
+std::span<const Impl> assign_cuda() { return kAssign; }
 std::span<const Impl> advance_cuda() { return kAdvance; }
 }  // namespace mixop::kernels

@@ -18,6 +18,8 @@
 //                    Composite: mask_scale of G for sampled terms, bn_reduce of every term with sums,
 //                    mix_weight_grad of the weighted terms.
 //                    Reads (terms + 1) T, writes vectors.
+// A term of any of them whose z is null is absent: it counts as zeros, none of its inputs are read and its sums are
+// not written.
 #pragma once
 
 #include <span>

@@ -35,11 +35,11 @@ int kind(const MixTerm& t) { return 2 * t.load.norm + t.load.relu; }
 
 bool dense(const View& v) { return v.ld == v.last(); }
 
-/// Every activation is contiguous, `first` being the index of the first term's z.
+/// Every activation that is there is contiguous, `first` being the index of the first term's z.
 bool all_dense(const Call& call, const View& other, size_t first) {
   bool yes = dense(other);
   for (const MixAttrs::Term& term : call.attr<MixAttrs>().terms) {
-    yes = yes && dense(call.in[first]);
+    yes = yes && (!call.in[first].data || dense(call.in[first]));
     first += term.inputs();
   }
   return yes;
@@ -60,9 +60,10 @@ void repeat_constants(const Loader<float>& norm, int64_t channels, int64_t width
   }
 }
 
-/// Lays the terms and their constants out in the workspace, for rows of per_wide * C elements; terms of the same
-/// kind are neighbours.
-MixTerm* lay_out_terms(const Call& call, size_t at, std::byte* memory, int64_t channels, int64_t per_wide) {
+/// Lays the terms that are there, and their constants, out in the workspace, for rows of per_wide * C elements;
+/// terms of the same kind are neighbours.
+std::span<MixTerm> lay_out_terms(const Call& call, size_t at, std::byte* memory, int64_t channels,
+                                 int64_t per_wide) {
   const auto& terms = call.attr<MixAttrs>().terms;
   auto* out = reinterpret_cast<MixTerm*>(memory);
   auto* constants = reinterpret_cast<float*>(out + terms.size());
@@ -74,7 +75,7 @@ MixTerm* lay_out_terms(const Call& call, size_t at, std::byte* memory, int64_t c
       for (const MixAttrs::Term& term : terms) {
         const size_t its = z;
         z += term.inputs();
-        if (term.load.norm != norm || term.load.relu != relu) continue;
+        if (!call.in[its].data || term.load.norm != norm || term.load.relu != relu) continue;
         *next = {call.in[its].as<float>(),
                  call.in[its].ld,
                  term.index,
@@ -92,7 +93,7 @@ MixTerm* lay_out_terms(const Call& call, size_t at, std::byte* memory, int64_t c
         ++next;
       }
     }
-  return out;
+  return {out, next};
 }
 }  // namespace
 }  // namespace mixop::kernels
@@ -172,9 +173,10 @@ void MixRun(const Call& call) {
   const Out& y = call.out[0];
   const size_t at = call.attr<MixAttrs>().first_term();
   const int64_t channels = y.last(), per_wide = rows_per_wide_row(channels, kLanes, all_dense(call, y, at));
-  const auto terms = static_cast<int>(call.attr<MixAttrs>().terms.size());
-  MixTerm* term = lay_out_terms(call, at, call.exec->workspace, channels, per_wide);
-  for (int t = 0; t < terms; ++t) term[t].weight = weight_of<float>(call, term[t].index);
+  const std::span<MixTerm> list = lay_out_terms(call, at, call.exec->workspace, channels, per_wide);
+  const auto terms = static_cast<int>(list.size());
+  MixTerm* const term = list.data();
+  for (MixTerm& t : list) t.weight = weight_of<float>(call, t.index);
   const int64_t block = rows_per_task(channels, per_wide, kBlockElements), task_rows = block * kTaskBlocks;
   const bool sampled = std::any_of(term, term + terms, [](const MixTerm& t) { return t.factor; });
   const int64_t sample_rows = sampled ? rows_per_sample(y) : y.rows();  // a block never crosses samples
@@ -185,13 +187,16 @@ void MixRun(const Call& call) {
       next = std::min({end, begin + block, (sample + 1) * sample_rows});
       for_wide_rows({begin, next}, channels, per_wide, [&](int64_t first, int64_t rows, int64_t width) {
         const int64_t wide = width / channels;
+        if (terms == 0 && y.write == Write::kSet)
+          for (int64_t r = 0; r < rows; ++r)
+            std::fill_n(y.as<float>() + first * y.ld + r * wide * y.ld, width, 0.0f);
         for (int t = 0, n = 0; t < terms; t += n) {
           const OnLoad& load = term[t].load;
           int same = 1;
           while (same < 4 && t + same < terms && kind(term[t + same]) == kind(term[t])) ++same;
           n = same == 3 ? 2 : same;
-          const auto& list = n == 4 ? kAddTerms<4> : n == 2 ? kAddTerms<2> : kAddTerms<1>;
-          list[load.norm][load.relu][t > 0 || y.write == Write::kAdd](
+          const auto& add = n == 4 ? kAddTerms<4> : n == 2 ? kAddTerms<2> : kAddTerms<1>;
+          add[load.norm][load.relu][t > 0 || y.write == Write::kAdd](
               term + t, sample, first, wide, y.as<float>() + first * y.ld, wide * y.ld, rows, width);
         }
       });
@@ -203,10 +208,10 @@ void WeightGradRun(const Call& call) {
   const View& g = call.in[0];
   const Out& dtable = call.out[0];
   const int64_t channels = g.last(), per_wide = rows_per_wide_row(channels, kLanes, all_dense(call, g, 2));
-  const size_t terms = call.attr<MixAttrs>().terms.size();
   double* partials = call.exec->scratch<double>();
-  const MixTerm* term =
-      lay_out_terms(call, 2, call.exec->workspace + kMaxPartials * terms * sizeof(double), channels, per_wide);
+  const size_t most = kMaxPartials * call.attr<MixAttrs>().terms.size() * sizeof(double);
+  const std::span<const MixTerm> term = lay_out_terms(call, 2, call.exec->workspace + most, channels, per_wide);
+  const size_t terms = term.size();
   const int64_t block = rows_per_task(channels, per_wide, kBlockElements);
   const int64_t blocks = (g.rows() + block - 1) / block, tasks = std::min(kMaxPartials, blocks);
   parallel_for(*call.exec, tasks, [&](int64_t task, int) {

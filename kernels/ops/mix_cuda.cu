@@ -17,7 +17,8 @@ __global__ void mix_rows(MixTerms terms, const float* table, StoredRows y, Exten
         return load_patch<kLanes, kRows>(terms.term[t].z, e.rows, first, row_step(), c);
       };
       Lanes<kLanes> sum[kRows]{};
-      Patch<kLanes, kRows> next = patch(0);
+      Patch<kLanes, kRows> next{};
+      if (terms.count > 0) next = patch(0);
       for (int t = 0; t < terms.count; ++t) {
         const Patch<kLanes, kRows> z = next;
         if (t + 1 < terms.count) next = patch(t + 1);
@@ -59,7 +60,8 @@ void run_mix(const Call& call) {
   const View* table = attrs.plain ? nullptr : &call.in[0];
   const Out& out = call.out[0];
   const Extent e = {out.rows(), out.last()};
-  for (size_t begin = 0; begin < attrs.terms.size(); begin += kMaxTerms) {
+  const size_t present = present_terms(call, attrs.first_term());
+  for (size_t begin = 0; begin < std::max<size_t>(present, 1); begin += kMaxTerms) {
     const MixTerms terms = mix_terms(call, table, attrs.first_term(), begin);
     const bool add = begin > 0 || out.write == Write::kAdd;
     with_lanes(in_fours(out, terms), [&]<int kLanes>() {

@@ -5,6 +5,7 @@
 // term with factors has an S1 of its own.
 // Reads (terms + 1) T; composite: bn_reduce of each term, mix_weight_grad.
 #include <algorithm>
+#include <utility>
 
 #include "kernels/core/wide_rows.h"
 #include "kernels/ops/mix_ref.h"
@@ -27,7 +28,7 @@ struct Operand {
   int64_t ld;
   const float* mean;    ///< repeated to the wide row; null without a norm
   const float* factor;  ///< of each sample, or null
-  int64_t s1;           ///< the row of its S1 among the partial sums
+  int64_t s1, s2;       ///< the rows of its S1 and S2 among the partial sums
 };
 
 /// Wide rows of doubles that a task sums into: S1, then S2 of each term, then S1 of each sampled term.
@@ -44,22 +45,25 @@ size_t workspace(const Call& call) {
   return kMaxPartials * partial_size(call) * sizeof(double) + terms * (row * sizeof(float) + sizeof(Operand));
 }
 
-/// The terms' operands with their means, laid out behind the partials.
-const Operand* lay_out(const Call& call, int64_t width) {
+/// The operands of the terms that are there with their means, laid out behind the partials.
+std::span<const Operand> lay_out(const Call& call, int64_t width) {
   const auto& a = call.attr<MixReduceAttrs>();
   auto* out = call.exec->scratch<Operand>(kMaxPartials * partial_size(call) * sizeof(double));
   auto* means = reinterpret_cast<float*>(out + a.terms.size());
   size_t at = a.first_term();
   int64_t own_s1 = static_cast<int64_t>(1 + a.terms.size());
+  Operand* next = out;
   for (size_t t = 0; t < a.terms.size(); ++t) {
+    const size_t z = std::exchange(at, at + a.terms[t].inputs());
+    if (!call.in[z].data) continue;
     const bool sampled = a.terms[t].sampled;
-    const Loader<float> norm(call, a.terms[t].load, at + 1);
-    out[t] = {call.in[at].as<float>(), call.in[at].ld, norm.mean ? means : nullptr,
-              sampled ? call.in[at + a.terms[t].inputs() - 1].as<float>() : nullptr, sampled ? own_s1++ : 0};
+    const Loader<float> norm(call, a.terms[t].load, z + 1);
+    *next++ = {call.in[z].as<float>(),      call.in[z].ld,
+               norm.mean ? means : nullptr, sampled ? call.in[at - 1].as<float>() : nullptr,
+               sampled ? own_s1++ : 0,      static_cast<int64_t>(t + 1)};
     for (int64_t i = 0; norm.mean && i < width; ++i) *means++ = norm.mean[i % call.in[0].last()];
-    at += a.terms[t].inputs();
   }
-  return out;
+  return {out, next};
 }
 
 bool all_dense(const Call& call) {
@@ -67,14 +71,14 @@ bool all_dense(const Call& call) {
   bool yes = call.in[0].ld == call.in[0].last();
   size_t at = a.first_term();
   for (const MixReduceAttrs::Term& t : a.terms) {
-    yes = yes && call.in[at].ld == call.in[at].last();
+    yes = yes && (!call.in[at].data || call.in[at].ld == call.in[at].last());
     at += t.inputs();
   }
   return yes;
 }
 
 /// The outputs of the complete sums, whose rows are `row` doubles apart.
-void write_outputs(const Call& call, const Operand* operand, const double* sums, int64_t row) {
+void write_outputs(const Call& call, std::span<const Operand> operands, const double* sums, int64_t row) {
   const auto& a = call.attr<MixReduceAttrs>();
   const int64_t channels = call.in[0].last();
   const auto put = [](const Out& out, int64_t at, double value) {
@@ -84,11 +88,14 @@ void write_outputs(const Call& call, const Operand* operand, const double* sums,
   if (a.dtable && call.out[0].write == Write::kSet)
     for (int64_t i = 0; i < call.out[0].shape.elements(); ++i)
       call.out[0].as<float>()[table_offset(call.out[0], i)] = 0;
-  size_t at = a.first_term(), out = a.first_sums();
-  const double* s2 = sums;
+  size_t next_at = a.first_term(), next_out = a.first_sums();
+  auto operand = operands.begin();
   for (const MixReduceAttrs::Term& term : a.terms) {
-    const double* s1 = sums + operand++->s1 * row;
-    s2 += row;
+    const size_t at = std::exchange(next_at, next_at + term.inputs());
+    const size_t out = std::exchange(next_out, next_out + (term.sums ? 2 : 0));
+    if (!call.in[at].data) continue;
+    const double *const s1 = sums + operand->s1 * row, *const s2 = sums + operand->s2 * row;
+    ++operand;
     const Loader<float> norm(call, term.load, at + 1);
     const double scale = term.scaled ? call.in[1].as<float>()[table_offset(call.in[1], term.index)] : 1.0f;
     double dot = 0;
@@ -100,8 +107,6 @@ void write_outputs(const Call& call, const Operand* operand, const double* sums,
       put(call.out[out + 1], c, scale * product);
     }
     if (term.weighted) call.out[0].as<float>()[table_offset(call.out[0], term.index)] += static_cast<float>(dot);
-    at += term.inputs();
-    out += term.sums ? 2 : 0;
   }
 }
 }  // namespace
@@ -159,11 +164,13 @@ void ReduceRun(const Call& call) {
   const View& g = call.in[0];
   const int64_t channels = g.last(), per_wide = rows_per_wide_row(channels, kLanes, all_dense(call));
   const int64_t width = channels * per_wide, size = partial_size(call), row = widest_row(channels);
-  const size_t terms = call.attr<MixReduceAttrs>().terms.size(), sum_rows = partial_rows(call);
+  const size_t sum_rows = partial_rows(call);
   double* partials = call.exec->scratch<double>();
-  const Operand* term = lay_out(call, width);
-  const bool shared_s1 = std::any_of(term, term + terms, [](const Operand& o) { return !o.factor; });
-  const int64_t sample_rows = sum_rows > 1 + terms ? rows_per_sample(g) : g.rows();
+  const std::span<const Operand> term = lay_out(call, width);
+  const size_t terms = term.size();
+  const bool shared_s1 = std::any_of(term.begin(), term.end(), [](const Operand& o) { return !o.factor; });
+  const int64_t sample_rows =
+      sum_rows > 1 + call.attr<MixReduceAttrs>().terms.size() ? rows_per_sample(g) : g.rows();
   const int64_t block = rows_per_task(channels, per_wide, kBlockElements);
   const int64_t blocks = (g.rows() + block - 1) / block, tasks = std::min(kMaxPartials, blocks);
   parallel_for(*call.exec, tasks, [&](int64_t task, int) HWY_ATTR {
@@ -181,14 +188,14 @@ void ReduceRun(const Call& call) {
         const auto add_s1 = [&](const Operand& o, double factor) HWY_ATTR {
           AddColumns<Kind::kSum>(grad, grad, nullptr, block_of(o), rows, columns, factor, sums + o.s1 * row);
         };
-        if (shared_s1) add_s1({term[0].z, term[0].ld, nullptr, nullptr, 0}, 1);
+        if (shared_s1) add_s1({term[0].z, term[0].ld, nullptr, nullptr, 0, 0}, 1);
         for (size_t t = 0; t < terms; ++t) {
           const Operand& o = term[t];
           const double factor = o.factor ? o.factor[sample] : 1.0;
           if (o.factor) add_s1(o, factor);
           const Rows next = t + 1 < terms ? block_of(term[t + 1]) : Rows{grad.data + block * g.ld, grad.ld};
           const auto add = o.mean ? AddColumns<Kind::kCentred> : AddColumns<Kind::kProduct>;
-          add(grad, block_of(o), o.mean, next, rows, columns, factor, sums + (t + 1) * row);
+          add(grad, block_of(o), o.mean, next, rows, columns, factor, sums + o.s2 * row);
         }
       });
     }

@@ -2,6 +2,8 @@
 // one z after the other pass. Terms are shared out among blocks; of those with the same share and channels the last
 // adds up the partial sums of all rows, and of these the last turns the sums into s1, s2 and the gradient of the
 // table. Reads (terms + 1) T; composite: bn_reduce of each term, mix_weight_grad.
+#include <utility>
+
 #include "kernels/core/cuda/columns.cuh"
 #include "kernels/core/cuda/merge.cuh"
 #include "kernels/ops/mix_terms.cuh"
@@ -213,11 +215,14 @@ void run(const Call& call) {
     entry({});
     for (; t < a.terms.size() && sums.count + (a.terms[t].sampled ? 2 : 1) <= kMaxTerms; ++t) {
       const MixReduceAttrs::Term& term = a.terms[t];
-      const View& z = call.in[at];
-      const Loader<float> norm(call, term.load, at + 1);
+      const size_t z_at = std::exchange(at, at + term.inputs()),
+                   s1_at = std::exchange(out, out + (term.sums ? 2 : 0));
+      const View& z = call.in[z_at];
+      if (!z.data) continue;
+      const Loader<float> norm(call, term.load, z_at + 1);
       aligned = aligned && in_fours(z);
       sampled = sampled || term.sampled;
-      const float* const factor = term.sampled ? call.in[at + term.inputs() - 1].as<float>() : nullptr;
+      const float* const factor = term.sampled ? call.in[at - 1].as<float>() : nullptr;
       const int sum_g = factor ? entry({{}, nullptr, factor}) : 0;
       const int sum_g_z = entry({StoredRows(z), norm.mean, factor});
       merge.term[static_cast<size_t>(merge.count++)] = {
@@ -225,14 +230,12 @@ void run(const Call& call) {
           norm.gamma,
           norm.beta,
           term.scaled ? call.in[1].as<float>() + table_offset(call.in[1], term.index) : nullptr,
-          term.sums ? call.out[out].as<float>() : nullptr,
-          term.sums ? call.out[out + 1].as<float>() : nullptr,
+          term.sums ? call.out[s1_at].as<float>() : nullptr,
+          term.sums ? call.out[s1_at + 1].as<float>() : nullptr,
           term.weighted ? static_cast<int>(table_offset(*dtable, term.index)) : -1,
           static_cast<int8_t>(sum_g),
           static_cast<int8_t>(sum_g_z),
-          term.sums && call.out[out].write == Write::kAdd};
-      at += term.inputs();
-      out += term.sums ? 2 : 0;
+          term.sums && call.out[s1_at].write == Write::kAdd};
     }
     const TableGradient table = {dtable ? Rows{dtable->as<float>(), dtable->ld} : Rows{},
                                  dtable ? Extent{dtable->rows(), dtable->last()} : Extent{},

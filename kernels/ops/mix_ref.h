@@ -14,6 +14,10 @@ void mix_ref(const Call& call) {
       size_t at = call.attr<MixAttrs>().first_term();
       for (const MixAttrs::Term& term : call.attr<MixAttrs>().terms) {
         const View& z = call.in[at];
+        if (!z.data) {
+          at += term.inputs();
+          continue;
+        }
         const Loader<T> load(call, term.load, at + 1);
         double weight = weight_of<T>(call, term.index);
         if (term.sampled) weight *= call.in[at + term.inputs() - 1].as<T>()[r / rows_per_sample(y)];
@@ -49,7 +53,7 @@ void mix_weight_grad_ref(const Call& call) {
     const View& z = call.in[at];
     const Loader<T> load(call, term.load, at + 1);
     double sum = 0;
-    for (int64_t r = 0; r < g.rows(); ++r)
+    for (int64_t r = 0; z.data && r < g.rows(); ++r)
       for (int64_t c = 0; c < g.last(); ++c)
         sum += static_cast<double>(g.as<T>()[r * g.ld + c]) * load(z.as<T>()[r * z.ld + c], c);
     T& out = dtable.as<T>()[table_offset(dtable, term.index)];
@@ -73,7 +77,7 @@ void mix_reduce_ref(const Call& call) {
     const Loader<T> norm(call, term.load, at + 1);
     const double scale = term.scaled ? call.in[1].as<T>()[table_offset(call.in[1], term.index)] : T(1);
     const T* const factor = term.sampled ? call.in[at + term.inputs() - 1].as<T>() : nullptr;
-    for (int64_t c = 0; c < g.last(); ++c) {
+    for (int64_t c = 0; z.data && c < g.last(); ++c) {
       double s1 = 0, s2 = 0;
       for (int64_t r = 0; r < g.rows(); ++r) {
         double v = g.as<T>()[r * g.ld + c];

@@ -25,14 +25,24 @@ struct MixTerms {
 };
 static_assert(sizeof(MixTerms) < 3328);
 
-/// Terms [begin, begin + kMaxTerms) of the call, the first term's z of all being input `first`.
+/// How many terms of the call are there, the first term's z of all being input `first`.
+inline size_t present_terms(const Call& call, size_t first) {
+  size_t present = 0;
+  for (const MixAttrs::Term& term : call.attr<MixAttrs>().terms) {
+    present += call.in[first].data ? 1 : 0;
+    first += term.inputs();
+  }
+  return present;
+}
+
+/// Terms [begin, begin + kMaxTerms) of these.
 inline MixTerms mix_terms(const Call& call, const View* table, size_t first, size_t begin) {
   const auto& all = call.attr<MixAttrs>().terms;
   MixTerms out;
-  size_t at = first;
+  size_t at = first, present = 0;
   for (size_t t = 0; t < all.size() && out.count < kMaxTerms; ++t) {
     const View& z = call.in[at];
-    if (t >= begin)
+    if (z.data && present++ >= begin)
       out.term[static_cast<size_t>(out.count++)] = {
           StoredRows(z), device_loader(call, all[t].load, at + 1), table ? table_offset(*table, all[t].index) : 0,
           all[t].sampled ? call.in[at + all[t].inputs() - 1].as<float>() : nullptr};

@@ -137,12 +137,14 @@ void run(const Call& call) {
   const View& table = call.out[0];
   const Extent e = extent_of(call.in[0]);
   const StoredRows g(call.in[0]);
-  const Tiles tiles = tiles_of(e);
-  for (size_t begin = 0; begin < call.attr<MixAttrs>().terms.size(); begin += kMaxTerms) {
+  const size_t present = present_terms(call, 2);
+  Tiles tiles = tiles_of(e);
+  if (present == 0) tiles.count = 0, tiles.blocks = 1;  // the table alone is written
+  for (size_t begin = 0; begin < std::max<size_t>(present, 1); begin += kMaxTerms) {
     const MixTerms terms = mix_terms(call, &table, 2, begin);
     const bool aligned = in_fours(call.in[0], terms);
     const auto kernel = tiles.depth == 4 ? tiles_kernel<4>(tiles, aligned) : tiles_kernel<1>(tiles, aligned);
-    const Merge to = {MergeTree(tiles.blocks, terms.count, kBlock),
+    const Merge to = {MergeTree(tiles.blocks, std::max(terms.count, 1), kBlock),
                       call.exec->scratch<float>(),
                       call.exec->tickets,
                       {table.as<float>(), table.ld},

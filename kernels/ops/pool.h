@@ -2,6 +2,7 @@
 //   max_pool       x -> y; padding acts as -inf, a NaN in the window gives NaN
 //   max_pool_grad  dy, x -> dx (accumulates); the first maximum of a window in row-major order takes the gradient
 //                  (with NaNs the last NaN); the maximum is found again from x, nothing is saved
+//   max_pool_take  v, x -> y, the element of v, like x, where max_pool_grad sends dy: its transpose
 //   avg_pool       x -> y; divides by the number of valid cells, with include_pad also counting padding (but not
 //   what
 //                  lies beyond it in ceil mode); dilation 1
@@ -65,6 +66,8 @@ std::span<const Impl> max_pool_cpu();
 std::span<const Impl> max_pool_cuda();
 std::span<const Impl> max_pool_grad_cpu();
 std::span<const Impl> max_pool_grad_cuda();
+std::span<const Impl> max_pool_take_cpu();
+std::span<const Impl> max_pool_take_cuda();
 std::span<const Impl> avg_pool_cpu();
 std::span<const Impl> avg_pool_cuda();
 std::span<const Impl> avg_pool_grad_cpu();

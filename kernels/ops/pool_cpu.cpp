@@ -81,6 +81,9 @@ void run_max_pool_ref(const Call& call) {
 void run_max_pool_grad_ref(const Call& call) {
   with_float(call.out[0].dtype, [&]<class T>() { max_pool_grad_ref<T>(call); });
 }
+void run_max_pool_take_ref(const Call& call) {
+  with_float(call.out[0].dtype, [&]<class T>() { max_pool_take_ref<T>(call); });
+}
 void run_avg_pool_ref(const Call& call) {
   with_float(call.out[0].dtype, [&]<class T>() { avg_pool_ref<T>(call); });
 }
@@ -91,6 +94,7 @@ void run_avg_pool_grad_ref(const Call& call) {
 constexpr Impl kMaxPool[] = {{"separable", accepts, max_pool, forward_bytes}, {"ref", any, run_max_pool_ref}};
 constexpr Impl kMaxPoolGrad[] = {{"separable", accepts, max_pool_grad, max_grad_bytes},
                                  {"ref", any, run_max_pool_grad_ref}};
+constexpr Impl kMaxPoolTake[] = {{"ref", any, run_max_pool_take_ref}};
 constexpr Impl kAvgPool[] = {{"separable", accepts, avg_pool, forward_bytes}, {"ref", any, run_avg_pool_ref}};
 constexpr Impl kAvgPoolGrad[] = {{"separable", accepts_avg_grad, avg_pool_grad, avg_grad_bytes},
                                  {"ref", any, run_avg_pool_grad_ref}};
@@ -98,6 +102,7 @@ constexpr Impl kAvgPoolGrad[] = {{"separable", accepts_avg_grad, avg_pool_grad, 
 
 std::span<const Impl> max_pool_cpu() { return kMaxPool; }
 std::span<const Impl> max_pool_grad_cpu() { return kMaxPoolGrad; }
+std::span<const Impl> max_pool_take_cpu() { return kMaxPoolTake; }
 std::span<const Impl> avg_pool_cpu() { return kAvgPool; }
 std::span<const Impl> avg_pool_grad_cpu() { return kAvgPoolGrad; }
 }  // namespace mixop::kernels

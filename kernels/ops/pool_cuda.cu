@@ -45,6 +45,28 @@ __global__ void __launch_bounds__(kPoolThreads)
   }
 }
 
+/// y = v at the maximum of each window of x: a thread owns a pack of channels of one pixel of y. Only second
+/// derivatives need it.
+template <int kWidth>
+__global__ void __launch_bounds__(kPoolThreads)
+    max_pool_take(PoolShape s, const float* v, int ldv, const float* x, int ldx, float* y, int ldy) {
+  const int packs = s.channels / kWidth, pixels = s.v.outputs * s.h.outputs, cells = s.v.size * s.h.size;
+  const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  const int pixel = item / packs, c = item % packs * kWidth, yo = pixel / s.h.outputs, xo = pixel % s.h.outputs;
+  if (pixel >= pixels) return;
+  for (int n = static_cast<int>(blockIdx.y); n < s.images; n += static_cast<int>(gridDim.y)) {
+    int taps[kWidth];
+    find_maximum<1>(s, image_of(x, n, cells, ldx) + c, ldx, yo, xo, taps);
+    auto taken = filled<kWidth>(0);
+    for (int j = 0; j < kWidth; ++j) {
+      const int yi = s.v.begin(yo) + taps[j] / s.h.kernel * s.v.dilation;
+      const int xi = s.h.begin(xo) + taps[j] % s.h.kernel * s.h.dilation;
+      taken[j] = image_of(v, n, cells, ldv)[(yi * s.h.size + xi) * ldv + c + j];
+    }
+    store_pack(image_of(y, n, pixels, ldy) + pixel * ldy + c, taken);
+  }
+}
+
 /// dx (+)= sum of dy / divisor over the windows that cover a pixel: a thread owns a pack of channels of one
 /// pixel of x.
 template <int kWidth>
@@ -136,6 +158,16 @@ void forward_3x3(const Call& call) {
   });
 }
 
+void take(const Call& call) {
+  const View &v = call.in[0], &x = call.in[1], &y = call.out[0];
+  const PoolShape s(call.attr<PoolAttrs>(), x.shape);
+  with_width(aligned4(x) && aligned4(y), [&]<int kWidth>() {
+    const int items = s.v.outputs * s.h.outputs * (s.channels / kWidth);
+    launch(*call.exec, "max_pool_take", max_pool_take<kWidth>, image_grid(items, s.images), kPoolThreads, 0, s,
+           v.as<float>(), image_ld(v), x.as<float>(), image_ld(x), y.as<float>(), image_ld(y));
+  });
+}
+
 void avg_grad(const Call& call, bool strips) {
   const auto& a = call.attr<AvgPoolGradAttrs>();
   const View& dy = call.in[0];
@@ -166,12 +198,14 @@ bool accepts_avg_grad(const Call& call) {
 
 constexpr Impl kMaxPool[] = {{"3x3", accepts_forward, forward_3x3<true>},
                              {"plain", all_float32, forward_plain<true>}};
+constexpr Impl kMaxPoolTake[] = {{"plain", all_float32, take}};
 constexpr Impl kAvgPool[] = {{"3x3", accepts_forward, forward_3x3<false>},
                              {"plain", all_float32, forward_plain<false>}};
 constexpr Impl kAvgPoolGrad[] = {{"3x3", accepts_avg_grad, avg_grad_3x3}, {"plain", all_float32, avg_grad_plain}};
 }  // namespace
 
 std::span<const Impl> max_pool_cuda() { return kMaxPool; }
+std::span<const Impl> max_pool_take_cuda() { return kMaxPoolTake; }
 std::span<const Impl> avg_pool_cuda() { return kAvgPool; }
 std::span<const Impl> avg_pool_grad_cuda() { return kAvgPoolGrad; }
 }  // namespace mixop::kernels

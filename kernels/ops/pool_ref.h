@@ -73,6 +73,16 @@ void max_pool_grad_ref(const Call& call) {
 }
 
 template <class T>
+void max_pool_take_ref(const Call& call) {
+  const View &v = call.in[0], &x = call.in[1];
+  const Out& y = call.out[0];
+  for (int64_t c = 0; c < x.last(); ++c)
+    for_pool_maxima<T>(call.attr<PoolAttrs>(), x, c, [&](int64_t out, int64_t at, T) {
+      y.as<T>()[out * y.ld + c] = at >= 0 ? v.as<T>()[at * v.ld + c] : T(0);
+    });
+}
+
+template <class T>
 void avg_pool_ref(const Call& call) {
   const View& x = call.in[0];
   const Out& y = call.out[0];

@@ -10,6 +10,7 @@
 #include "tests/cases/cross_entropy.h"
 #include "tests/cases/dropout.h"
 #include "tests/cases/global_pool.h"
+#include "tests/cases/gumbel_softmax.h"
 #include "tests/cases/matmul.h"
 #include "tests/cases/mix.h"
 #include "tests/cases/optim.h"
@@ -35,6 +36,7 @@ inline const StemCases kStems[] = {{"augment", augment_cases},
                                    {"cross_entropy", cross_entropy_cases},
                                    {"dropout", dropout_cases},
                                    {"global_pool", global_pool_cases},
+                                   {"gumbel_softmax", gumbel_softmax_cases},
                                    {"matmul", matmul_cases},
                                    {"mix", mix_cases},
                                    {"optim", optim_cases},

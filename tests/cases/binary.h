@@ -1,4 +1,4 @@
-// Sums, differences and products under every kind of broadcasting, and sums of many.
+// Sums, differences, products and quotients under every kind of broadcasting, and sums of many.
 #pragma once
 
 #include "autograd/ops/binary.h"
@@ -35,6 +35,13 @@ inline std::vector<Case> binary_cases() {
                          return Values{op(g, in[0], in[1])};
                        }});
     }
+  }
+  for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{
+           {{1}, {1}}, {{17}, {17}}, {{5, 33}, {1}}, {{4, 3, 16}, {16}}, {{3, 1, 5}, {4, 1}}, {{64}, {2, 3, 64}}}) {
+    const CaseInput divisor{.name = "b", .shape = b, .fill = CaseInput::Fill::kPositive};
+    cases.push_back({kernels::text("div", a, b), {{"a", a}, divisor}, [](Graph& g, const Values& in) {
+                       return Values{autograd::div(g, in[0], in[1])};
+                     }});
   }
   for (const auto& [name, op] : kOps) {
     // Both operands are one value: its two gradients are added.

@@ -148,6 +148,11 @@ inline std::vector<Case> pool_cases() {
       cases.push_back({"max_pool_grad of ties" + what, {dy, ties}, [a](Graph& g, const Values& in) {
                          return Values{g.add(autograd::kMaxPoolGrad, {in[0], in[1]}, a)[0]};
                        }});
+      cases.push_back({"max_pool_take of ties" + what,
+                       {{.name = "v", .shape = x, .differentiate = false}, ties},
+                       [a](Graph& g, const Values& in) {
+                         return Values{g.add(autograd::kMaxPoolTake, {in[0], in[1]}, a)[0]};
+                       }});
       if (a.dilation[0] > 1) continue;
       cases.push_back({(a.include_pad ? "avg_pool with padding" : "avg_pool") + what,
                        {{"x", x}},
