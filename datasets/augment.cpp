@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "datasets/random.h"
+#include "datasets/resized_crop.h"
 
 namespace mixop::datasets {
 namespace {
@@ -17,9 +18,40 @@ int choose(uint64_t key, Choice which, int n) {
 }
 
 // The one place where a pixel value becomes a number, so that all ways to it give the same bits.
-float normalised(const Augment& augment, uint8_t pixel, int channel) {
-  const float value = static_cast<float>(pixel) / 255.0f;
+float normalised(const Augment& augment, float value, int channel) {
   return augment.mean.empty() ? value : (value - augment.mean[channel]) / augment.std[channel];
+}
+float normalised(const Augment& augment, uint8_t pixel, int channel) {
+  return normalised(augment, static_cast<float>(pixel) / 255.0f, channel);
+}
+
+// The part of the image that an image of the right size is made of, at that size.
+Image resized(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key) {
+  const int height = augment.out_height(h), width = augment.out_width(w);
+  if (augment.resized_crop) return resized_box(image, w, c, draw_box(h, w, key), height, width);
+  return resized_middle(image, h, w, c, height, width);
+}
+
+// An image of the right size: cut out, mirrored, coloured, normalised, with a hole.
+void place(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key, float* out) {
+  const bool coloured = augment.jitter.any();
+  const auto [dy, dx, flip, y1, y2, x1, x2] = draw(augment, h, w, key);
+  for (int y = 0; y < h; ++y)
+    for (int x = 0; x < w; ++x) {
+      const int from_y = y + dy, from_x = (flip ? w - 1 - x : x) + dx;
+      const bool inside = from_y >= 0 && from_y < h && from_x >= 0 && from_x < w;
+      const uint8_t* pixel = inside ? image + (int64_t{from_y} * w + from_x) * c : nullptr;
+      float* target = out + (int64_t{y} * w + x) * c;
+      for (int k = 0; k < c; ++k) {
+        const uint8_t value = pixel ? pixel[k] : 0;
+        target[k] = coloured ? static_cast<float>(value) / 255.0f : normalised(augment, value, k);
+      }
+    }
+  if (coloured) {
+    apply(draw(augment.jitter, key), out, int64_t{h} * w, c);
+    for (int64_t i = 0; i < int64_t{h} * w * c; ++i) out[i] = normalised(augment, out[i], static_cast<int>(i % c));
+  }
+  for (int y = y1; y < y2; ++y) std::fill(out + (int64_t{y} * w + x1) * c, out + (int64_t{y} * w + x2) * c, 0.0f);
 }
 
 }  // namespace
@@ -48,6 +80,11 @@ void check(const Augment& augment, int channels) {
     fail("augment: pad ", augment.pad, " is outside 0..", kMaxPixels);
   if (augment.cutout < 0 || augment.cutout > kMaxPixels)
     fail("augment: cutout ", augment.cutout, " is outside 0..", kMaxPixels);
+  const bool sized = augment.height != 0 || augment.width != 0;
+  if (sized &&
+      (augment.height < 1 || augment.height > kMaxPixels || augment.width < 1 || augment.width > kMaxPixels))
+    fail("augment: images of ", augment.height, "x", augment.width, "; both sides must be in 1..", kMaxPixels);
+  check(augment.jitter);
 }
 
 Draw draw(const Augment& augment, int h, int w, uint64_t key) {
@@ -71,16 +108,9 @@ std::vector<float> normalisation_table(const Augment& augment, int channels) {
 
 void apply(const Augment& augment, const uint8_t* image, int h, int w, int c, uint64_t key, float* out) {
   check(augment, c);
-  const auto [dy, dx, flip, y1, y2, x1, x2] = draw(augment, h, w, key);
-  for (int y = 0; y < h; ++y)
-    for (int x = 0; x < w; ++x) {
-      const int from_y = y + dy, from_x = (flip ? w - 1 - x : x) + dx;
-      const bool inside = from_y >= 0 && from_y < h && from_x >= 0 && from_x < w;
-      const uint8_t* pixel = inside ? image + (int64_t{from_y} * w + from_x) * c : nullptr;
-      float* target = out + (int64_t{y} * w + x) * c;
-      for (int k = 0; k < c; ++k) target[k] = normalised(augment, pixel ? pixel[k] : 0, k);
-    }
-  for (int y = y1; y < y2; ++y) std::fill(out + (int64_t{y} * w + x1) * c, out + (int64_t{y} * w + x2) * c, 0.0f);
+  if (augment.height == 0 && !augment.resized_crop) return place(augment, image, h, w, c, key, out);
+  const Image same = resized(augment, image, h, w, c, key);
+  place(augment, same.pixels.data(), same.height, same.width, c, key, out);
 }
 
 }  // namespace mixop::datasets

@@ -28,13 +28,16 @@ Loader::Loader(const Dataset& data, std::vector<int64_t> indices, int64_t batch_
       order_(order),
       seed_(seed),
       prefetch_(prefetch),
-      content_(content) {
+      content_(content),
+      image_size_(int64_t{1} * augment_.out_height(data.height) * augment_.out_width(data.width) * data.channels) {
   check_sizes(data_);
   check(augment_, data_.channels);
   if (indices_.empty()) fail("loader of '", data_.name, "': no images to load");
   for (int64_t i : indices_)
     if (i < 0 || i >= data_.size())
       fail("loader of '", data_.name, "': index ", i, " is outside 0..", data_.size() - 1);
+  if (content_ == Content::kDraws && !augment_.is_draw())
+    fail("loader of '", data_.name, "': resized crops, other sizes and colours cannot be left to draws");
   if (prefetch < 1 || prefetch > 64) fail("loader of '", data_.name, "': prefetch ", prefetch, " is outside 1..64");
 
   permutation_ = indices_;
@@ -124,7 +127,7 @@ void Loader::permute(int64_t round, int64_t head) {
 
 void Loader::resize(Batch& batch, int64_t size) const {
   batch.size = size;
-  if (content_ == Content::kImages) batch.images.resize(static_cast<size_t>(size * data_.image_size()));
+  if (content_ == Content::kImages) batch.images.resize(static_cast<size_t>(size * image_size_));
   else batch.draws.resize(static_cast<size_t>(size * Batch::kDrawRow));
   batch.labels.resize(static_cast<size_t>(size));
 }
@@ -148,7 +151,7 @@ void Loader::fill(int64_t number, Batch& batch) {
     const uint64_t image_key = mix(key, static_cast<uint64_t>(first + i));
     if (content_ == Content::kImages) {
       apply(augment_, data_.image(index), data_.height, data_.width, data_.channels, image_key,
-            batch.images.data() + i * data_.image_size());
+            batch.images.data() + i * image_size_);
     } else {
       const Draw choices = draw(augment_, data_.height, data_.width, image_key);
       int32_t* row = batch.draws.data() + i * Batch::kDrawRow;

@@ -30,7 +30,7 @@ struct Batch {
   static constexpr int64_t kDrawRow = 1 + std::tuple_size_v<Draw>;
 
   int64_t size = 0;
-  std::vector<float> images;      // kImages: [size, height, width, channels]; else empty
+  std::vector<float> images;      // kImages: [size, height, width, channels], sizes as augmented; else empty
   std::vector<int32_t> draws;     // kDraws: [size, kDrawRow], the index in the data set and the Draw of each image
   std::vector<int32_t> labels;    // [size]
   int64_t epoch = 0, number = 0;  // number counts from 0 within the epoch
@@ -48,7 +48,7 @@ class Loader {
   // `data` is kept by reference and must outlive the loader unchanged; `indices` name its images (repeats allowed).
   // With fewer indices than `batch_size`, a batch holds all of them. `prefetch` batches (>= 1) are made ahead.
   // Throws Error for an inconsistent data set, no index or one out of range, batch_size < 1, prefetch outside 1..64
-  // and what check(Augment) refuses.
+  // and what check(Augment) refuses; for kDraws also an augmentation that is not a draw (Augment::is_draw).
   Loader(const Dataset& data, std::vector<int64_t> indices, int64_t batch_size, Augment augment, Order order,
          uint64_t seed, int prefetch = 3, Content content = Content::kImages);
   Loader(const Dataset&& data, std::vector<int64_t> indices, int64_t batch_size, Augment augment, Order order,
@@ -87,6 +87,7 @@ class Loader {
   const uint64_t seed_;
   const int64_t prefetch_;
   const Content content_;
+  const int64_t image_size_;  // values of one augmented image
 
   std::vector<int64_t> permutation_;  // only the thread touches it
   int64_t permuted_round_ = -1;

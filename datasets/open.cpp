@@ -83,6 +83,28 @@ Dataset read_folder(const Request& request, Part part) {
   return read_image_folder(request.root, part, options);
 }
 
+// The images of the classes in turn, so that the first so many of them are as many of each class.
+Dataset in_turn(const Dataset& sorted) {
+  std::vector<std::vector<int64_t>> of_class(static_cast<size_t>(sorted.classes));
+  for (int64_t i = 0; i < sorted.size(); ++i) of_class[static_cast<size_t>(sorted.labels[i])].push_back(i);
+  Dataset data = sorted;
+  data.pixels.clear();
+  data.labels.clear();
+  for (size_t n = 0; data.size() < sorted.size(); ++n) {
+    for (const std::vector<int64_t>& images : of_class) {
+      if (n >= images.size()) continue;
+      data.pixels.insert(data.pixels.end(), sorted.image(images[n]), sorted.image(images[n]) + sorted.image_size());
+      data.labels.push_back(sorted.labels[images[n]]);
+    }
+  }
+  return data;
+}
+
+// CIFAR-10 as JPEG files of quality 75: other images than CIFAR-10's, so that results carry another name.
+Dataset read_cifar10_jpeg75(const Request& request, Part part) {
+  return in_turn(read_image_folder(request.root, part, {32, 32}, request.name));
+}
+
 Dataset make_synthetic(const Request& request, Part part) {
   std::vector<int> size{32, 32, 3};
   int classes = 10, images = 2000;
@@ -110,6 +132,8 @@ constexpr Entry kEntries[] = {
     {"idx", 1, nullptr, "give the directory of train-images-idx3-ubyte[.gz] and its companions", read_any_idx},
     {"cifar10", 0, nullptr, "give the directory where cifar-10-binary.tar.gz was unpacked", read_cifar10},
     {"cifar100", 0, nullptr, "give the directory where cifar-100-binary.tar.gz was unpacked", read_cifar100},
+    {"cifar10-jpeg75", 0, nullptr, "give the directory where cifar10_jpeg75.tar.zst was unpacked (train/, test/)",
+     read_cifar10_jpeg75},
     {"svhn", 0, nullptr, "give the directory of train_32x32.mat and test_32x32.mat", read_house_numbers},
     {"folder", 1, nullptr, "give a directory with train/CLASS/ and test/CLASS/ folders", read_folder},
     {"synthetic", 3, "", "", make_synthetic},

@@ -14,10 +14,13 @@ struct Split {
 };
 
 // Opens a data set by its specification:
-//   fashion-mnist          IDX files; default root /usr/share/datasets/fashion-mnist (Debian:
-//   dataset-fashion-mnist) mnist                  IDX files idx[:CLASSES]          any other IDX files; without
-//   CLASSES the largest training label + 1 cifar10, cifar100      the binary versions svhn train_32x32.mat,
-//   test_32x32.mat folder[:HxW]           image folder, resampled to HxW when given
+//   fashion-mnist          IDX files; default root /usr/share/datasets/fashion-mnist (dataset-fashion-mnist)
+//   mnist                  IDX files
+//   idx[:CLASSES]          any other IDX files; without CLASSES the largest training label + 1
+//   cifar10, cifar100      the binary versions
+//   cifar10-jpeg75         CIFAR-10 as JPEG files of quality 75 in folders; the classes take turns
+//   svhn                   train_32x32.mat, test_32x32.mat
+//   folder[:HxW]           image folder, resampled to HxW when given
 //   synthetic[:HxWxC[:CLASSES[:IMAGES]]]   made up, no files; IMAGES to train and a fifth of it to test
 //                          (default 32x32x3:10:2000)
 // `root` is the directory of the files. Both parts agree in image size and classes. Throws Error, naming the path

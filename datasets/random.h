@@ -24,4 +24,9 @@ inline uint64_t uniform(uint64_t key, uint64_t index, uint64_t n) {
   return static_cast<uint64_t>((static_cast<Wide>(mix(key, index)) * n) >> 64);
 }
 
+// Uniform number in [0, 1), a multiple of 2^-53: draw `index` of stream `key`.
+inline double uniform01(uint64_t key, uint64_t index) {
+  return static_cast<double>(mix(key, index) >> 11) * 0x1p-53;
+}
+
 }  // namespace mixop::datasets

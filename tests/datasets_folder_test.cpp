@@ -113,6 +113,25 @@ TEST_F(FolderTest, ReadsSortedClassesAndFilesOfBothParts) {
                {dir.path().string(), "classes of train and test differ (2 and 3)"});
 }
 
+/// What begins the data set holds as many images of each class, as a search that splits it needs.
+TEST_F(FolderTest, Cifar10Jpeg75TakesTheClassesInTurn) {
+  for (const char* part : {"train", "test"}) {
+    for (const int label : {0, 1}) {
+      for (int n = 0; n < 3 - label; ++n) {
+        const auto value = static_cast<uint8_t>(100 * label + 20 * n);
+        std::filesystem::create_directories(dir / (std::string(part) + "/class" + std::to_string(label)));
+        png(std::string(part) + "/class" + std::to_string(label) + "/000" + std::to_string(n) + ".png", 32, 32,
+            filled(32, 32, {value, value, value}));
+      }
+    }
+  }
+  const Dataset data = open("cifar10-jpeg75", dir.path()).train;
+  EXPECT_EQ(data.name, "cifar10-jpeg75/train");
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{0, 1, 0, 1, 0}));
+  for (const auto& [image, value] : {std::pair{0, 0}, {1, 100}, {2, 20}, {3, 120}, {4, 40}})
+    EXPECT_EQ(data.image(image)[0], value);
+}
+
 TEST_F(FolderTest, ExpandsGreyOnceAColourImageIsMet) {
   png("a/1.png", 1, 2, {10, 20});
   png("a/2.png", 1, 2, {1, 2, 3, 4, 5, 6});
