@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "autograd/plan.h"
 
@@ -73,9 +75,14 @@ struct PendingScore {
   autograd::Value loss, correct;  ///< mean loss and count of a batch
   int64_t run = 0, images = 0;
   double host_seconds = 0;  ///< of the call that began it: on the CPU the run itself
-  /// What the run took where it ran; waits for it.
+  /// Runs that went before and belong to it.
+  std::vector<std::pair<const autograd::Plan*, int64_t>> before{};
+  /// What the run took where it ran, with those before; waits for it.
   double seconds() const {
-    return plan->device() == kernels::Device::kCpu ? host_seconds : plan->device_seconds(run);
+    if (plan->device() == kernels::Device::kCpu) return host_seconds;
+    double sum = plan->device_seconds(run);
+    for (const auto& [earlier, number] : before) sum += earlier->device_seconds(number);
+    return sum;
   }
   /// Waits for the run.
   Score get() const {

@@ -6,6 +6,7 @@
 
 #include "autograd/ops/binary.h"
 #include "autograd/ops/concat.h"
+#include "autograd/ops/copy.h"
 #include "autograd/ops/dropout.h"
 #include "autograd/ops/global_pool.h"
 #include "autograd/ops/pool.h"
@@ -77,6 +78,7 @@ class Builder {
   Value cell(int index, const CellGenotype& genotype, int64_t channels, bool reduction, bool previous_reduced,
              Value s0, Value s1) {
     const Graph::Scope scope(g_, "cells." + std::to_string(index));
+    keep_ = {};
     std::vector<Value> states;
     {
       const Graph::Scope pre(g_, "pre0");
@@ -93,9 +95,13 @@ class Builder {
       for (int e = 2 * n; e < 2 * n + 2; ++e) {
         const Edge& edge = genotype.edges[e];
         const int stride = reduction && edge.input < 2 ? 2 : 1;
-        if (const Value y = path(edge, e, states[edge.input], stride, pooled)) incoming.push_back(y);
+        if (const Value y = path(edge, index, e, states[edge.input], stride, pooled)) incoming.push_back(y);
       }
-      MIXOP_CHECK(!incoming.empty(), "network: node ", n, " has only 'none' operations");
+      if (incoming.empty()) {  // FairDARTS may leave a node without edges
+        const kernels::Shape& x = g_.shape(states[0]);
+        const int64_t shrink = reduction ? 2 : 1;
+        incoming.push_back(autograd::zeros(g_, {x[0], x[1] / shrink, x[2] / shrink, channels}));
+      }
       states.push_back(incoming.size() == 1 ? incoming[0] : autograd::sum(g_, incoming));
     }
     std::vector<Value> parts;
@@ -114,13 +120,15 @@ class Builder {
   }
 
   /// One operation with its drop-path mask; identities are never dropped.
-  Value path(const Edge& edge, int index, Value x, int stride, Pooled& pooled) {
+  Value path(const Edge& edge, int cell, int index, Value x, int stride, Pooled& pooled) {
     const Graph::Scope scope(g_, "edge." + std::to_string(index));
     const Value y = operation(edge.op, x, stride, pooled);
     if (!y || !o_.drop_path || !training_ || (edge.op == CellOp::skip_connect && stride == 1)) return y;
     const Value counter = g_.tensor(stores_.state, "counter", {1});
-    const Value keep = g_.tensor(stores_.state, "drop_path.keep", {1}, Init::constant(1));
-    return autograd::drop_path(g_, y, keep, o_.seed, static_cast<uint64_t>(masks_++), counter);
+    if (!keep_)
+      keep_ = o_.schedule.steps ? scheduled_keep(g_, counter, o_.schedule, cell, o_.cells)
+                                : g_.tensor(stores_.state, "drop_path.keep", {1}, Init::constant(1));
+    return autograd::drop_path(g_, y, keep_, o_.seed, static_cast<uint64_t>(masks_++), counter);
   }
 
   /// relu, average pool 5x5 to 2x2, conv 1x1 to 128, bn, relu, conv 2x2 to 768, bn, relu, linear. On 7x7 maps the
@@ -146,9 +154,16 @@ class Builder {
   bool training_;
   Layers layers_;
   int masks_ = 0;
+  Value keep_;  // of the cell being built
 };
 
 }  // namespace
+
+Value scheduled_keep(Graph& g, Value counter, const NetworkOptions::Schedule& schedule, int cell, int cells) {
+  const double at_step = schedule.drop * (cell + 1) / cells / static_cast<double>(schedule.steps);
+  const Value dropped = autograd::mul(g, counter, autograd::constant(g, {1}, at_step));
+  return autograd::sub(g, autograd::constant(g, {1}, 1), dropped);
+}
 
 NetworkSize measure_network(const NetworkBuilder& build, int64_t h, int64_t w, int64_t c) {
   Stores stores(kernels::DType::kF32, 0);

@@ -17,6 +17,11 @@ struct NetworkOptions {
   bool imagenet_stem = false;  ///< three stride-2 convolutions in place of one 3x3
   bool drop_path = false;      ///< masks per sample and operation; the keep probability is state "drop_path.keep"
   uint64_t seed = 0;           ///< of the drop-path masks; their counter is state "counter"
+  /// With drop_path: ScheduledDropPath in place of the one probability of all cells.
+  struct Schedule {
+    double drop = 0;    ///< of the last cell at the end
+    int64_t steps = 0;  ///< of the whole training; 0: not scheduled
+  } schedule{};
 
   void check() const;
 };
@@ -24,6 +29,11 @@ struct NetworkOptions {
 /// Adds the network; reductions are at cells/3 and 2*cells/3. Drop-path and the auxiliary head exist with training
 /// only.
 NetworkOutputs build_network(Graph& g, Value images, Stores& stores, const NetworkOptions& options, bool training);
+
+/// The probability to keep of ScheduledDropPath (Zoph et al. 2018, as in the authors' code), [1]: 1 - (cell + 1) /
+/// cells
+/// * drop * counter / steps, counter [1] counting the steps done.
+Value scheduled_keep(Graph& g, Value counter, const NetworkOptions::Schedule& schedule, int cell, int cells);
 
 /// Parameters and multiply-adds (convolutions and linear layers) of one image through the network.
 struct NetworkSize {

@@ -27,6 +27,7 @@ struct SupernetOptions {
   std::vector<CellOp> operations{kDartsOps.begin(), kDartsOps.end()};
   std::vector<int> reduction_cells{};  ///< empty: cells/3 and 2*cells/3 as DARTS places them
   Lowering lowering = Lowering::kGrouped;
+  int64_t partial = 1;  ///< one in so many channels goes through the candidates, see nas/sharing/partial_channels.h
 
   int edges() const { return nodes * (nodes + 3) / 2; }
   std::vector<int> reductions() const;
@@ -53,10 +54,25 @@ struct NetworkOutputs {
   Value pooled;  ///< [N, channels of the last cell]
 };
 
+/// How the candidates of the edges of a cell are combined: edge e with state x gives sum_k table[e][k] op_k(x).
+struct Mixing {
+  Value table;                 ///< [edges, operations]
+  std::vector<int> choices{};  ///< by edge: the choice of the graph whose value is the one candidate k that is
+                               ///< carried out, any other value: none; empty: all candidates are carried out
+  std::vector<bool> kept{};    ///< [edges, operations] as the table: the candidates that exist; empty: all do
+  Value edges{};               ///< of partial channels: [edges, 1], the weight of those that pass by; empty: 1
+  Value skip_keep{};           ///< dropout of identity skips: [1], the probability to keep an element; empty: none
+  Value skip_draw{};           ///< with it [1], below 2^24: every number stands for other masks
+};
+
 /// Adds the supernet to the graph (structure: DARTS, Liu et al. 2019, CIFAR form). images [N,H,W,image_channels].
 /// With training = false batch norm uses the running statistics.
 NetworkOutputs build_supernet(Graph& g, Value images, Stores& stores, const SupernetOptions& options,
                               bool training);
+
+/// The same with any tables in place of softmaxed alphas. Choices need the reference lowering.
+NetworkOutputs build_supernet(Graph& g, Value images, Stores& stores, const SupernetOptions& options,
+                              const Mixing& normal, const Mixing& reduce, bool training);
 
 /// The stem of CIFAR networks: conv 3x3 to `channels`, batch norm (affine), no relu.
 Value cifar_stem(Layers& layers, Value images, int64_t channels);

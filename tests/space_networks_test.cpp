@@ -1,6 +1,7 @@
 // The networks of architectures: parameters and multiply-adds as published, and a training step that learns.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/ops/cross_entropy.h"
@@ -155,8 +156,13 @@ TEST_P(SmallNetworks, Learn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SmallNetworks,
-                         testing::Values("nb101", "nbmacro", "darts", "nasnet:blocks=2", "hierarchical"),
-                         [](const auto& info) { return info.param.substr(0, info.param.find(':')); });
+                         testing::Values("nb101", "nbmacro", "darts", "nasnet:blocks=2", "enas-micro",
+                                         "hierarchical"),
+                         [](const auto& info) {
+                           std::string name = info.param.substr(0, info.param.find(':'));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace mixop::nas

@@ -3,6 +3,8 @@
 #include <charconv>
 
 #include "kernels/core/check.h"
+#include "nas/sharing/enas_macro.h"
+#include "nas/sharing/enas_micro.h"
 #include "nas/space/chain.h"
 #include "nas/space/darts_space.h"
 #include "nas/space/dna.h"
@@ -46,6 +48,10 @@ std::unique_ptr<Space> nasnet(const std::string& options) {
   return std::make_unique<NasnetSpace>(NasnetSpace::Options{o["blocks"], o["ops"], o["concat"] != 0});
 }
 
+std::unique_ptr<Space> enas_macro(const std::string& options) {
+  return std::make_unique<EnasMacroSpace>(SpaceOptions("enas-macro", options, {{"layers", 12}})["layers"]);
+}
+
 constexpr std::string_view kTraining = "+training";
 
 constexpr Entry kSpaces[] = {
@@ -54,6 +60,8 @@ constexpr Entry kSpaces[] = {
     {"nbmacro", plain<NbMacroSpace>},
     {"darts", plain<DartsSpace>},
     {"nasnet", nasnet},
+    {"enas-micro", plain<EnasMicroSpace>},
+    {"enas-macro", enas_macro},
     {"hierarchical", plain<HierarchicalSpace>},
     {"chain", chain},
     {"metaqnn", metaqnn},
