@@ -12,6 +12,7 @@
 #include "autograd/ops/unary.h"
 #include "autograd/optimizer.h"
 #include "kernels/core/check.h"
+#include "nas/search/saved_store.h"
 
 namespace mixop::nas {
 namespace {
@@ -32,27 +33,6 @@ std::vector<int> kinds_of(const Space& space) {
   MIXOP_CHECK(!kinds.empty(), "controller: ", space.name(),
               " is not built step by step; evolution or random search take it");
   return kinds;
-}
-
-std::string to_hex(TensorStore& store) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  const std::byte* data = store.data();
-  std::string text;
-  for (size_t i = 0; i < static_cast<size_t>(store.elements()) * sizeof(float); ++i) {
-    text += kDigits[std::to_integer<int>(data[i] >> 4)];
-    text += kDigits[std::to_integer<int>(data[i] & std::byte{15})];
-  }
-  return text;
-}
-
-void from_hex(const std::string& text, TensorStore& store) {
-  const size_t bytes = static_cast<size_t>(store.elements()) * sizeof(float);
-  MIXOP_CHECK(text.size() == 2 * bytes && text.find_first_not_of("0123456789abcdef") == std::string::npos,
-              "controller: the saved ", store.name(), " do not fit; was it saved with other settings?");
-  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  std::byte* data = store.data();
-  for (size_t i = 0; i < bytes; ++i)
-    data[i] = static_cast<std::byte>(digit(text[2 * i]) * 16 + digit(text[2 * i + 1]));
 }
 
 // In the order of the store's entries.

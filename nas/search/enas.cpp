@@ -1,0 +1,106 @@
+#include "nas/search/enas.h"
+
+#include "autograd/ops/binary.h"
+#include "autograd/ops/copy.h"
+#include "autograd/ops/cross_entropy.h"
+#include "nas/ledger.h"
+
+namespace mixop::nas {
+namespace {
+
+bool reads(const Graph& g, const TensorStore& store, const std::string& name) {
+  for (int i = 0; i < g.size(); ++i)
+    if (g.node(i).store == &store && g.node(i).name == name) return true;
+  return false;
+}
+
+}  // namespace
+
+EnasOptions EnasOptions::macro() {
+  EnasOptions o;
+  o.controller = EnasControllerOptions::macro();
+  o.epochs = 310;
+  o.l2 = 2.5e-4;
+  o.updates = 50;
+  return o;
+}
+
+EnasSearch::EnasSearch(const EnasOptions& options, SharedNetwork network, const BatchSizes& sizes,
+                       kernels::DType real, const autograd::CompileOptions& compile_options, ImageSource images)
+    : options_(options),
+      network_(std::move(network)),
+      images_(std::move(images)),
+      controller_(options.controller, options.seed),
+      random_(options.seed),
+      stores_(real, options.seed),
+      compile_(compile_options),
+      arena_(std::make_shared<autograd::Arena>(compile_options.device)) {
+  options_.weights.weight_decay = 2 * options_.l2;
+  for (const int64_t n : sizes.train) weight_.try_emplace(n, compile(true, n));
+  for (const int64_t n : sizes.score) score_.try_emplace(n, compile(false, n));
+  for (TensorStore* store : stores_.all()) store->bind();
+  if (!weight_.empty()) begin_epoch(0);
+}
+
+EnasSearch::Step EnasSearch::compile(bool training, int64_t batch) {
+  Graph g(stores_.weights.dtype());
+  const Value images = images_of(g, images_, {batch, network_.height, network_.width, network_.image_channels});
+  const Value labels = g.input("labels", {batch}, kernels::DType::kI32);
+  const NetworkOutputs net = network_.build(g, images, stores_, training);
+  const auto cross_entropy = [&](Value logits) {
+    return autograd::cross_entropy(g, logits, labels, 0.0, kernels::Reduction::kMean);
+  };
+  const Value plain = cross_entropy(net.logits), correct = autograd::top1(g, net.logits, labels);
+  std::vector<Value> asked = {plain, correct};
+  if (training) {
+    Value loss = plain;
+    if (net.auxiliary) {
+      const Value weight = autograd::constant(g, {1}, options_.auxiliary_weight);
+      loss = autograd::add(g, loss, autograd::mul(g, cross_entropy(net.auxiliary), weight));
+    }
+    asked.push_back(autograd::sgd(g, loss, stores_.weights, stores_.optimizer, options_.weights).step);
+  }
+  // On the device itself: a captured graph draws new masks each time. Scores draw some only when dropout stays on.
+  if (reads(g, stores_.state, "counter"))
+    asked.push_back(autograd::advance(g, g.tensor(stores_.state, "counter", {1})));
+  return {plain, correct, autograd::Plan(g, asked, arena_, compile_)};
+}
+
+void EnasSearch::begin_epoch(int epoch) {
+  stores_.optimizer.set("weights.lr", autograd::cosine_restarts_lr(options_.lr, options_.lr_min, epoch,
+                                                                   options_.period, options_.factor));
+}
+
+PendingScore EnasSearch::run(std::map<int64_t, Step>& steps, const Arch& arch, const Batch& batch) {
+  const auto it = steps.find(batch.size);
+  MIXOP_CHECK(it != steps.end(), "search: no plan was compiled for a batch of ", batch.size);
+  Step& step = it->second;
+  const Stopwatch watch;
+  step.plan.choose(network_.choices(arch));
+  feed(step.plan, batch);
+  const int64_t number = step.plan.run();
+  return {&step.plan, step.loss, step.correct, number, batch.size, watch.elapsed()};
+}
+
+PendingScore EnasSearch::begin_weight_step(const Batch& train) {
+  last_ = controller_.sample(random_);
+  return run(weight_, last_.arch, train);
+}
+
+Score EnasSearch::reward_step(const Batch& valid) {
+  last_ = controller_.sample(random_);
+  const Score score = run(score_, last_.arch, valid).get();
+  controller_.learn(last_, score.accuracy());
+  return score;
+}
+
+Score EnasSearch::score(const Arch& arch, const Batch& batch) { return run(score_, arch, batch).get(); }
+
+Json EnasSearch::save() const { return {{"controller", controller_.save()}, {"random", random_.position()}}; }
+
+void EnasSearch::load(const Json& state) {
+  controller_.load(state.at("controller"));
+  random_.seek(state.at("random"));
+}
+
+}  // namespace mixop::nas
