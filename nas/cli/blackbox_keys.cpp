@@ -1,7 +1,5 @@
 #include "nas/cli/blackbox_keys.h"
 
-#include <fmt/format.h>
-
 #include "kernels/core/check.h"
 #include "nas/cli/blackbox_table.h"
 #include "nas/cli/candidate_training.h"
@@ -9,31 +7,6 @@
 
 namespace mixop::cli {
 namespace {
-
-Key strategy_key(const nas::Setting& setting) {
-  using Type = nas::Setting::Type;
-  std::string flag = "--" + setting.name;
-  std::replace(flag.begin(), flag.end(), '_', '-');
-  Key key{.name = "strategy." + setting.name, .flag = flag, .type = {}, .fallback = {}, .help = setting.help};
-  switch (setting.type) {
-    case Type::kInt:
-      key.type = Key::Type::kInt;
-      key.fallback = int64_t{std::stoll(setting.fallback)};
-      break;
-    case Type::kReal:
-      key.type = Key::Type::kReal;
-      key.fallback = std::stod(setting.fallback);
-      break;
-    case Type::kText:
-      key.type = Key::Type::kText;
-      key.fallback = setting.fallback;
-      return std::move(key).one_of(setting.choices);
-  }
-  constexpr double kBound = 1e300;  // beyond: none
-  if (setting.least > -kBound) key.least = setting.least;
-  if (setting.most < kBound) key.most = setting.most;
-  return key;
-}
 
 std::vector<Key> common_keys(const nas::StrategyInfo& strategy) {
   std::vector<Key> keys;
@@ -76,26 +49,13 @@ std::vector<Key> common_keys(const nas::StrategyInfo& strategy) {
 }  // namespace
 
 std::vector<Key> blackbox_keys(const nas::StrategyInfo& strategy) {
-  std::vector<Key> common = common_keys(strategy), keys;
-  for (const nas::Setting& setting : strategy.settings) {
-    Key key = strategy_key(setting);
-    const auto same = [&](const Key& other) { return other.flag == key.flag; };
-    if (std::any_of(common.begin(), common.end(), same)) key.flag.insert(2, "strategy-");
-    keys.push_back(std::move(key));
-  }
+  std::vector<Key> common = common_keys(strategy), keys = setting_keys(strategy.settings, common);
   append(keys, std::move(common));
   return keys;
 }
 
 nas::Settings strategy_settings(const nas::StrategyInfo& strategy, const Config& config) {
-  nas::Settings settings(strategy.settings);
-  for (const nas::Setting& s : strategy.settings) {
-    const std::string key = "strategy." + s.name;
-    settings.set(s.name, s.type == nas::Setting::Type::kInt    ? std::to_string(config.integer(key))
-                         : s.type == nas::Setting::Type::kReal ? fmt::format("{}", config.real(key))
-                                                               : config.text(key));
-  }
-  return settings;
+  return settings_of(strategy.settings, config);
 }
 
 nas::Budget budget_of(const Config& config) {

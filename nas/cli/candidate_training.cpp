@@ -140,7 +140,9 @@ CandidateTraining::CandidateTraining(const Config& config, const nas::Space& spa
 
 int64_t CandidateTraining::inherit(const std::string& file) {
   nas::Stores& stores = training_->stores();
-  return autograd::inherit_safetensors(autograd::read_file(file), file, {&stores.weights, &stores.state});
+  const auto inherited =
+      autograd::inherit_safetensors(autograd::read_file(file), file, {&stores.weights, &stores.state});
+  return static_cast<int64_t>(inherited.taken.size());
 }
 
 void CandidateTraining::keep(const std::string& file) {

@@ -15,6 +15,7 @@ using Action = std::function<int()>;
 void add_search(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
+void add_derive(CLI::App& app, Action& action);
 void add_arch(CLI::App& app, Action& action);
 void add_plan(CLI::App& app, Action& action);
 void add_tune(CLI::App& app, Action& action);

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "kernels/core/check.h"
 #include "nas/cli/config_file.h"
@@ -129,6 +131,22 @@ const Key* Config::find(const std::string& name) const {
   return nullptr;
 }
 
+Key* Config::find(const std::string& name) { return const_cast<Key*>(std::as_const(*this).find(name)); }
+
+void Config::suggest(const std::string& name, const std::string& text) {
+  Key* key = find(name);
+  MIXOP_CHECK(key, "configuration: no key '", name, "'");
+  key->fallback = parse(*key, text, name);
+}
+
+void Config::suggest(const Json& config) {
+  for (Key& key : keys_) {
+    const auto table = config.find(table_of(key.name));
+    if (table == config.end() || !table->contains(leaf_of(key.name))) continue;
+    key.fallback = from_json(key, table->at(leaf_of(key.name)));
+  }
+}
+
 void Config::assign(const std::string& name, const std::string& text, const std::string& place) {
   if (name == "arch.betas" && find("arch.beta1")) {  // the pair as optimisers are usually written
     const size_t comma = text.find(',');
@@ -174,12 +192,17 @@ Value* Config::given(const std::string& name) {
 }
 
 void Config::resolve(const Json* stored) {
+  values_.clear();
   for (const Key& key : keys_) {
     const auto given = given_.find(key.name);
     std::optional<Value> v = key.fallback;
     if (stored && key.on_resume != OnResume::kForget) {
       const Json* table = stored->contains(table_of(key.name)) ? &stored->at(table_of(key.name)) : nullptr;
       if (table && table->contains(leaf_of(key.name))) v = from_json(key, table->at(leaf_of(key.name)));
+      const std::string* text = v ? std::get_if<std::string>(&*v) : nullptr;
+      MIXOP_CHECK(!text || key.choices.empty() || std::count(key.choices.begin(), key.choices.end(), *text),
+                  "cannot resume: ", key.name, " of the run is ", print(*v),
+                  ", which this command does not take; resume with the command that began the run");
       if (given != given_.end() && key.on_resume == OnResume::kMustAgree)
         MIXOP_CHECK(v && *v == given->second, "cannot resume with another configuration: ", key.name, " is ",
                     print(given->second), ", but the run has ", v ? print(*v) : "none",

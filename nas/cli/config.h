@@ -63,6 +63,14 @@ class Config {
   void add_options(CLI::App& app);
   /// After parsing: gathers what the user gave.
   void collect();
+  /// Makes a value, as a user would write it, the fallback of a key. Throws UsageError when the key cannot have it.
+  void suggest(const std::string& name, const std::string& text);
+  /// The same with the values of a configuration as json() writes it; keys that are not known are passed over.
+  void suggest(const Json& config);
+  /// Whether a key was given or has a fallback.
+  bool has(const std::string& name) const { return given_.contains(name) || find(name)->fallback; }
+  /// As if the user had given it.
+  void give(const std::string& name, Value v) { given_[name] = std::move(v); }
   /// What the user gave for a key, to be looked at or rewritten before resolve(); null when nothing.
   Value* given(const std::string& name);
   /// Fixes all values. With `stored` (the configuration of the run to resume) keys that were not given are taken
@@ -95,6 +103,7 @@ class Config {
   };
   const Value& value(const std::string& name) const;
   const Key* find(const std::string& name) const;
+  Key* find(const std::string& name);
   void assign(const std::string& name, const std::string& text, const std::string& place);
 
   std::vector<Key> keys_;

@@ -8,6 +8,7 @@
 #include "autograd/files.h"
 #include "kernels/core/check.h"
 #include "nas/cli/checkpoint_store.h"
+#include "nas/cli/class_report.h"
 #include "nas/cli/commands.h"
 #include "nas/cli/device_option.h"
 #include "nas/cli/keys.h"
@@ -53,9 +54,9 @@ struct Eval {
     const std::string name = data.empty() ? config.text("data.name") : data;
     const datasets::Dataset test =
         datasets::open_test(name, root.empty() && data.empty() ? config.text("data.root") : root);
-    const nas::TrainOptions options = train_options(config, test);
+    const nas::TrainOptions options = train_options(config, test, 1);
     const Json& norm = stored.at("data").at("normalisation");
-    datasets::Augment augment;
+    datasets::Augment augment = test_size(config);
     augment.mean = norm.at("mean").get<std::vector<float>>();
     augment.std = norm.at("std").get<std::vector<float>>();
     datasets::Loader loader(test, first_indices(test.size(), images, "--test-images"),
@@ -67,12 +68,16 @@ struct Eval {
     autograd::from_safetensors(saved.file("weights.safetensors"), (saved.path / "weights.safetensors").string(),
                                {&network.stores().weights, &network.stores().state});
     nas::Score score;
+    nas::Confusion confusion(test.classes);
     const nas::Stopwatch watch;
-    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i) score += network.evaluate(view(loader.next()));
+    for (int64_t i = 0; i < loader.batches_per_epoch(); ++i)
+      score += network.evaluate(view(loader.next()), &confusion);
     const double seconds = std::max(1e-9, watch.elapsed());
-    std::printf("%s", fmt::format("checkpoint {}\nimages {}\nloss {:.6f}\ntop1 {:.2f} %\n{:.1f} images/s\n",
+    std::printf("%s", fmt::format("checkpoint {}\nimages {}\nloss {:.6f}\ntop1 {:.2f} %\n{}\n{}{:.1f} images/s\n",
                                   fs::weakly_canonical(saved.path).string(), score.images, score.mean_loss(),
-                                  100 * score.accuracy(), static_cast<double>(score.images) / seconds)
+                                  100 * score.accuracy(), describe_averages(confusion),
+                                  describe_classes(confusion, test.class_names),
+                                  static_cast<double>(score.images) / seconds)
                           .c_str());
     return kOk;
   }

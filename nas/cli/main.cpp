@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
     add_search(app, action);
     add_train(app, action);
     add_eval(app, action);
+    add_derive(app, action);
     add_arch(app, action);
     add_plan(app, action);
     add_tune(app, action);

@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <cstring>
+
 #include "kernels/core/check.h"
 
 namespace mixop::cli {
@@ -13,7 +15,7 @@ void put(std::string& out, uint64_t value, int bytes) {
 }
 
 // Format 1.0: magic, header length, a Python dict padded with blanks to a multiple of 64, raw data.
-std::string to_npy(const NpyArray& array) {
+std::string to_npy(const NpzArray& array) {
   std::string shape;
   int64_t count = 1;
   for (const int64_t n : array.shape) {
@@ -49,9 +51,9 @@ void put_common(std::string& out, uint64_t crc, size_t bytes, size_t name) {
 
 }  // namespace
 
-std::string to_npz(const std::vector<NpyArray>& arrays) {
+std::string to_npz(const std::vector<NpzArray>& arrays) {
   std::string out, directory;
-  for (const NpyArray& array : arrays) {
+  for (const NpzArray& array : arrays) {
     const std::string data = to_npy(array), name = array.name + ".npy";
     MIXOP_CHECK(out.size() + data.size() < 0x7fffffff, "npz: '", array.name, "' passes 2 GiB");
     const uint64_t crc = crc32(0, reinterpret_cast<const Bytef*>(data.data()), static_cast<uInt>(data.size()));
@@ -79,6 +81,81 @@ std::string to_npz(const std::vector<NpyArray>& arrays) {
   put(out, start, 4);
   put(out, 0, 2);
   return out;
+}
+
+namespace {
+
+/// Walks over bytes; throws instead of passing their end.
+class Reader {
+ public:
+  Reader(const std::string& bytes, const std::string& where) : bytes_(bytes), where_(where) {}
+
+  std::string take(size_t n) {
+    check(n <= bytes_.size() - at_);
+    at_ += n;
+    return bytes_.substr(at_ - n, n);
+  }
+  uint64_t number(int bytes) {
+    uint64_t value = 0;
+    const std::string text = take(static_cast<size_t>(bytes));
+    for (int i = 0; i < bytes; ++i)
+      value |= uint64_t{static_cast<unsigned char>(text[static_cast<size_t>(i)])} << (8 * i);
+    return value;
+  }
+  void check(bool condition) const {
+    MIXOP_CHECK(condition, where_, ": damaged: not an archive of arrays as mixop writes them");
+  }
+  bool at(const char* text) const { return bytes_.compare(at_, std::strlen(text), text) == 0; }
+
+ private:
+  const std::string& bytes_;
+  const std::string& where_;
+  size_t at_ = 0;
+};
+
+/// The numbers of "(3, 14, 8, )".
+std::vector<int64_t> shape_of(const std::string& header, const Reader& reader) {
+  const size_t begin = header.find("'shape': (");
+  reader.check(begin != std::string::npos && header.find("'<f4'") != std::string::npos);
+  std::vector<int64_t> shape;
+  for (const char* p = header.c_str() + begin + 10; *p >= '0' && *p <= '9';) {
+    char* end = nullptr;
+    shape.push_back(std::strtoll(p, &end, 10));
+    p = end + (*end == ',');
+    p += *p == ' ';
+  }
+  return shape;
+}
+
+}  // namespace
+
+std::vector<NpzArray> from_npz(const std::string& bytes, const std::string& where) {
+  Reader reader(bytes, where);
+  std::vector<NpzArray> arrays;
+  while (reader.at("PK\x03\x04")) {
+    reader.take(14);
+    const uint64_t crc = reader.number(4), size = reader.number(4);
+    reader.check(reader.number(4) == size);
+    const uint64_t name = reader.number(2);
+    reader.take(reader.number(2) == 0 ? 0 : bytes.size());
+    NpzArray array{reader.take(name), {}, {}};
+    reader.check(array.name.size() > 4 && array.name.ends_with(".npy"));
+    array.name.resize(array.name.size() - 4);
+    const std::string data = reader.take(size);
+    reader.check(crc32(0, reinterpret_cast<const Bytef*>(data.data()), static_cast<uInt>(size)) == crc);
+    Reader npy(data, where);
+    npy.check(npy.take(8) == std::string("\x93NUMPY\x01\x00", 8));
+    const uint64_t header = npy.number(2);
+    array.shape = shape_of(npy.take(header), npy);
+    array.values.resize((size - 10 - header) / sizeof(float));
+    int64_t count = 1;
+    for (const int64_t n : array.shape) npy.check(n >= 0 && !__builtin_mul_overflow(count, n, &count));
+    npy.check(static_cast<size_t>(count) == array.values.size());
+    if (count) std::memcpy(array.values.data(), data.data() + 10 + header, array.values.size() * sizeof(float));
+    arrays.push_back(std::move(array));
+  }
+  reader.check(reader.at("PK\x01\x02") || reader.at("PK\x05\x06"));
+  return arrays;
 }
 
 }  // namespace mixop::cli

@@ -8,6 +8,8 @@
 
 #include "nas/cli/commands.h"
 #include "nas/cli/model_plans.h"
+#include "nas/cli/space_plan.h"
+#include "nas/cli/usage.h"
 
 namespace mixop::cli {
 namespace {
@@ -17,6 +19,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   PlanOptions plans;
+  SpacePlanOptions space;
   bool all_nodes = false, json = false;
 };
 
@@ -103,6 +106,9 @@ void print_json(const ModelPlans& c) {
 }
 
 int run(const Options& o) {
+  if (!o.space.space.empty()) return plan_in_space(o.space, o.plans.model, o.json);
+  if (!o.space.arch.empty() || o.space.final_network) throw UsageError("plan: --arch and --final are for --space");
+  if (o.plans.model.spec.empty()) throw UsageError("plan: name a genotype, 'supernet' or a --space");
   const ModelPlans c = compile_plans(o.plans);
   if (o.json) print_json(c);
   else print_text(c, o.all_nodes);
@@ -116,6 +122,8 @@ void add_plan(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("plan", "Memory and arithmetic of a network's steps, without running them");
   options->plans.add_to(*command);
+  command->get_option("spec")->required(false);
+  options->space.add_to(*command);
   command->add_flag("--all-nodes", options->all_nodes,
                     "Every node in the order of execution, not only the largest");
   command->add_flag("--json", options->json, "Print JSON");

@@ -86,7 +86,8 @@ int run_command(const RunCommand& command, Config& config, const RunFlags& flags
     directory.log(fmt::format("param size = {:f}MB", static_cast<double>(task->parameters()) * 1e-6));
   }
   const Session::Outcome outcome = session.run();
-  const std::string resume = fmt::format("{} --resume --out {}", command.invocation, out);
+  const std::string resume =
+      fmt::format("{} --resume --out {}", command.invocation, command.whole.empty() ? out : command.whole);
   if (outcome == Session::Outcome::kInterrupted) {
     progress.say(fmt::format("mixop: {}: checkpoint after step {}; go on with: {}", stop_signal(),
                              session.steps_done(), resume));

@@ -17,6 +17,7 @@ struct RunFlags {
 struct RunCommand {
   std::string name;        ///< "search"
   std::string invocation;  ///< what to type to resume, without flags: "mixop search darts"
+  std::string whole;       ///< the directory to resume, where the run is a part of several; empty: its own
   /// Rewrites what was given, before it is compared with a run to resume; may be empty.
   std::function<void(Config&)> prepare;
   /// The run directory when none is given.

@@ -49,13 +49,14 @@ bool Session::restore() {
     return false;
   }
   const auto place = [&](const char* name) { return (found->path / name).string(); };
-  nas::Stores& stores = task_.stores();
-  autograd::from_safetensors(found->file("weights.safetensors"), place("weights.safetensors"),
-                             {&stores.weights, &stores.state});
-  autograd::from_safetensors(found->file("optim.safetensors"), place("optim.safetensors"),
-                             {&stores.alphas, &stores.optimizer});
   try {
     const Json s = Json::parse(found->file("state.json"));
+    task_.restore(s.at("task"));  // first, as it may decide which tensors there are
+    nas::Stores& stores = task_.stores();
+    autograd::from_safetensors(found->file("weights.safetensors"), place("weights.safetensors"),
+                               {&stores.weights, &stores.state});
+    autograd::from_safetensors(found->file("optim.safetensors"), place("optim.safetensors"),
+                               {&stores.alphas, &stores.optimizer});
     at_ = {s.at("epoch"), s.at("step"), s.at("total_steps")};
     for (size_t i = 0; i < scores_.size(); ++i) scores_[i] = score_from(s.at("scores").at(i));
     const Json& e = s.at("evaluations");
@@ -68,7 +69,6 @@ bool Session::restore() {
     for (const nas::Phase p : {nas::Phase::kBuild, nas::Phase::kData})
       ledger_.add(p, {.seconds = set_up.at(p).seconds});
     wall_before_ = ledger_.wall_seconds;
-    task_.restore(s.at("task"));
     directory_.cut(s.at("files"));
   } catch (const Json::exception& e) {
     kernels::fail(place("state.json"), ": not the state of this kind of run: ", e.what());
@@ -112,12 +112,12 @@ void Session::one_step() {
   ++at_.step;
   ++at_.total;
   take_scores(images);
-  show(scores_.back(), at_.step, task_.steps_per_epoch(), false);
+  show(latest(), at_.step, task_.steps_per_epoch(), false);
   const int64_t log_every = config_.integer("run.log_every");
   if (log_every && at_.total % log_every == 0) {
     settle();
     log_scores("step", images_per_second());
-    const nas::Score& s = scores_.back();
+    const nas::Score& s = latest();
     directory_.log(fmt::format("train {:03} {:e} {:f}", at_.step, s.mean_loss(), 100 * s.accuracy()));
   }
 }
@@ -163,7 +163,7 @@ bool Session::finish_epoch() {
 
   // Only now, in one go: a run that is interrupted during the evaluation does all of this when it goes on.
   log_scores("epoch", rate);
-  directory_.log(fmt::format("train_acc {:f}", 100 * scores_.back().accuracy()));
+  directory_.log(fmt::format("train_acc {:f}", 100 * latest().accuracy()));
   if (due) {
     add_metrics("epoch", task_.evaluation_phase(), evaluations_.last, evaluation_rate);
     directory_.log(fmt::format("{}_acc {:f}", task_.evaluation_phase(), 100 * evaluations_.last.accuracy()));
@@ -220,12 +220,19 @@ bool Session::evaluation_due(int epoch) const {
   return epoch + 1 == task_.epochs() || (every && (epoch + 1) % every == 0);
 }
 
+const nas::Score& Session::latest() const {
+  for (auto score = scores_.rbegin(); score != scores_.rend(); ++score)
+    if (score->images) return *score;
+  return scores_.back();
+}
+
 double Session::images_per_second() {
   return static_cast<double>(std::exchange(images_timed_, 0)) / std::max(1e-9, timed_.lap());
 }
 
 void Session::log_scores(const char* kind, double rate) {
-  for (size_t i = 0; i < scores_.size(); ++i) add_metrics(kind, phases_[i], scores_[i], rate);
+  for (size_t i = 0; i < scores_.size(); ++i)
+    if (scores_[i].images) add_metrics(kind, phases_[i], scores_[i], rate);  // not every epoch has every phase
 }
 
 void Session::add_metrics(const char* kind, const std::string& phase, const nas::Score& score, double rate) {
@@ -264,7 +271,7 @@ double Session::seconds_left() const {
   const nas::Cost& evaluation = ledger_.at(Phase::kEvaluation);
   const double per_batch =
       evaluation.calls ? evaluation.seconds / static_cast<double>(evaluation.calls) : per_step / 3;
-  const int64_t steps = task_.steps_per_epoch() * task_.epochs() - at_.total;
+  const int64_t steps = std::max<int64_t>(0, task_.steps_per_epoch() * task_.epochs() - at_.total);
   int64_t evaluations = 0;
   for (int e = at_.epoch; e < task_.epochs(); ++e) evaluations += evaluation_due(e);
   return per_step * static_cast<double>(steps) +

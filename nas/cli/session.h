@@ -53,6 +53,8 @@ class Session {
   void checkpoint(bool scheduled);
   bool evaluation_due(int epoch) const;
   void check_finite(const nas::Score& score, const std::string& phase) const;
+  /// The weights' score, or of an epoch without any that of another phase.
+  const nas::Score& latest() const;
   /// Of the weights' steps since the last call.
   double images_per_second();
   void log_scores(const char* kind, double rate);

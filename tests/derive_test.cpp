@@ -1,0 +1,82 @@
+// Second-order searches through the command, and what mixop derive makes of a run.
+#include "tests/support/command.h"
+#include "tests/support/small_runs.h"
+
+namespace mixop::test {
+namespace {
+
+const Arguments kShort = kSearch + Arguments{"--set", "search.epochs=3"};
+
+TEST(SecondOrderRun, StoppedAndResumedHasTheSameBits) {
+  for (const std::string form : {"finite-difference", "exact"}) {
+    SCOPED_TRACE(form);
+    const TemporaryDirectory dir;
+    const Arguments search = kShort + Arguments{"--order", "2", "--hessian", form};
+    const Outcome whole = run(search + Arguments{"--out", dir / "whole"});
+    ASSERT_EQ(whole.status, 0) << whole.err;
+    run(search + Arguments{"--out", dir / "stopped", "--max-steps", "7"});
+    const Outcome rest = run(search + Arguments{"--out", dir / "stopped", "--resume", "--max-steps", "0"});
+    ASSERT_EQ(rest.status, 0) << rest.err;
+    expect_equal(result_of(dir / "whole"), result_of(dir / "stopped"));
+    ASSERT_EQ(run(kShort + Arguments{"--out", dir / "first"}).status, 0);
+    EXPECT_NE(read(dir / "first" / "alphas.npz"), read(dir / "whole" / "alphas.npz")) << "it is of first order";
+  }
+}
+
+TEST(Derive, GivesTheGenotypeOfAnyEpochAndPictures) {
+  const TemporaryDirectory dir;
+  const std::string out = dir / "run";
+  ASSERT_EQ(run(kShort + Arguments{"--out", out}).status, 0);
+  std::istringstream genotypes(read(dir / "run" / "genotypes.txt"));
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    std::string line;
+    ASSERT_TRUE(std::getline(genotypes, line));
+    const Outcome o = run({"derive", out, "--epoch", std::to_string(epoch)});
+    ASSERT_EQ(o.status, 0) << o.err;
+    EXPECT_NE(o.out.find("genotype = " + line.substr(line.find('\t') + 1) + "\n"), std::string::npos) << o.out;
+  }
+  for (const char* name :
+       {"alphas_normal.svg", "alphas_reduce.svg", "entropy.svg", "evolution.svg", "cell_normal.svg"})
+    EXPECT_EQ(read(dir / "run" / "derived" / name).rfind("<svg", 0), 0U) << name;
+}
+
+TEST(Derive, ByAccuracyListsTheBestFirst) {
+  const TemporaryDirectory dir;
+  const std::string out = dir / "run";
+  ASSERT_EQ(run(kShort + Arguments{"--out", out}).status, 0);
+  const Outcome o = run({"derive", out, "--by", "accuracy", "--top", "4", "--threads", "1"});
+  ASSERT_EQ(o.status, 0) << o.err;
+  std::vector<double> accuracies;
+  std::string first;
+  std::istringstream lines(o.out);
+  for (std::string line; std::getline(lines, line);)
+    if (line.rfind("top1 ", 0) == 0) {
+      accuracies.push_back(std::stod(line.substr(5)));
+      if (first.empty()) first = line.substr(line.rfind("  ") + 2);
+    }
+  ASSERT_EQ(accuracies.size(), 4U) << o.out;
+  EXPECT_TRUE(std::is_sorted(accuracies.rbegin(), accuracies.rend()));
+  EXPECT_NE(o.out.find("genotype = " + first + "\n"), std::string::npos) << o.out;
+  EXPECT_EQ(run({"derive", out, "--by", "accuracy", "--top", "4", "--threads", "1"}).out, o.out);
+}
+
+TEST(Derive, SaysWhatIsMissing) {
+  const TemporaryDirectory dir;
+  const auto complains = [](const Arguments& arguments, const std::string& what) {
+    const Outcome o = run(arguments);
+    EXPECT_NE(o.status, 0);
+    EXPECT_NE(o.err.find(what), std::string::npos) << o.err;
+  };
+  complains({"derive", dir / "absent"}, "has no run.json");
+  const std::string out = dir / "run";
+  ASSERT_EQ(run(kShort + Arguments{"--out", out}).status, 0);
+  complains({"derive", out, "--epoch", "3"}, "has epochs 0 to 2");
+  complains({"derive", out, "--by", "size"}, "--by");
+  fs::remove(dir / "run" / "alphas.npz");
+  complains({"derive", out}, "has no alphas.npz");
+  write(dir / "run" / "alphas.npz", "PK");
+  complains({"derive", out}, "damaged");
+}
+
+}  // namespace
+}  // namespace mixop::test
