@@ -3,6 +3,7 @@
 //   step_bench --peer pytorch --batch 64
 //   step_bench --peer pytorch --variant channels_last,channels_last+frozen --json step.json
 //   step_bench --network darts_v2 --auxiliary --peer pytorch
+//   step_bench --network enas-micro --archs 3 --peer pytorch
 //   step_bench --device cuda --steps 500 --json step.json
 // The last line is the ratio, the median step of the fastest variant of the peer over ours between its steps. On a
 // CUDA device each step is timed from an idle device until it is idle again; its halves are what passes on the
@@ -86,7 +87,9 @@ std::vector<std::string> peer_command(const Options& o, const bench::Subject& su
               "--peer runs on GPU 0; choose with CUDA_VISIBLE_DEVICES");
   const bench::SubjectOptions& s = subject.options();
   const std::string folder = MIXOP_SOURCE_DIR "/bench/peers/";
-  const std::string script = folder + (subject.is_search() ? "darts_step.py" : "derived_step.py");
+  const std::string script = folder + (subject.is_search() ? "darts_step.py"
+                                       : subject.samples() ? "enas_step.py"
+                                                           : "derived_step.py");
   std::vector<std::string> words{o.python, o.script.empty() ? script : o.script, "--serve"};
   const auto add = [&](const char* name, const std::string& value) { words.insert(words.end(), {name, value}); };
   add("--channels", std::to_string(s.channels));
@@ -107,8 +110,8 @@ std::vector<std::string> peer_command(const Options& o, const bench::Subject& su
 
 /// Ours and one variant of the peer take turns; while one works the other waits. Adds to `ours`; returns the peer's
 /// record with the ratio, and its column.
-std::pair<json, bench::Column> take_turns(const Options& o, const bench::Subject& subject,
-                                          const std::string& variant, bench::Timings& ours) {
+std::pair<json, bench::Column> take_turns(const Options& o, bench::Subject& subject, const std::string& variant,
+                                          bench::Timings& ours) {
   // Huge pages as far as the C library gives them (transparent ones where malloc asks for much).
   bench::Peer peer(peer_command(o, subject, variant), {"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"});
   MIXOP_CHECK(peer.ready()["parameters"] == subject.parameters(), "the peer has ",
@@ -116,7 +119,11 @@ std::pair<json, bench::Column> take_turns(const Options& o, const bench::Subject
   bench::Timings between;
   const int in_a_turn = (o.steps + o.peer_steps - 1) / o.peer_steps;
   for (int turn = 0; turn < o.peer_steps; ++turn) {
-    bench::measure_steps(subject, in_a_turn, between);
+    // After its warm-up step the peer takes the architectures in turn; ours do each step of a turn as the same one.
+    for (int step = 0; step < in_a_turn; ++step) {
+      subject.begin_with(static_cast<size_t>(turn) + 1);
+      bench::measure_steps(subject, 1, between);
+    }
     const double seconds = peer.step()["seconds"];
     std::printf("turn %d: ours %.*f s, %s %.*f s\n", turn + 1, o.on_device() ? 5 : 3, between.step.back(),
                 variant.c_str(), o.on_device() ? 5 : 3, seconds);
@@ -134,7 +141,7 @@ std::pair<json, bench::Column> take_turns(const Options& o, const bench::Subject
 }
 
 /// All variants, one after the other. Of several one may fail, as when PyTorch is too old for it.
-void measure_peers(const Options& o, const bench::Subject& subject, bench::Timings& ours, json& records,
+void measure_peers(const Options& o, bench::Subject& subject, bench::Timings& ours, json& records,
                    std::vector<bench::Column>& columns) {
   for (const std::string& variant : o.variants) {
     try {
@@ -147,6 +154,30 @@ void measure_peers(const Options& o, const bench::Subject& subject, bench::Timin
     }
   }
   MIXOP_CHECK(!records.empty(), "no variant of the peer was measured");
+}
+
+/// What a step of each architecture costs in the plan of all and in one of its own, turn about.
+json measure_sampling(const Options& o, bench::Subject& subject, const autograd::CompileOptions& compile) {
+  json report = json::array();
+  for (size_t i = 0; i < subject.archs().size(); ++i) {
+    bench::SubjectOptions own = subject.options();
+    own.alone = subject.archs()[i];
+    const bench::Subject alone(own, compile);
+    bench::Timings sampled, single, warm_up;
+    bench::measure_steps(alone, 1, warm_up);
+    for (int step = 0; step < o.steps; ++step) {
+      subject.begin_with(i);
+      bench::measure_steps(subject, 1, sampled);
+      bench::measure_steps(alone, 1, single);
+    }
+    const double cost = bench::median(sampled.step), own_cost = bench::median(single.step);
+    std::printf(
+        "architecture %zu: sampled step %.3f s, its own network %.3f s, %.2f times that; arenas %.0f, %.0f MiB\n",
+        i + 1, cost, own_cost, cost / own_cost, static_cast<double>(subject.arena_bytes()) / (1 << 20),
+        static_cast<double>(alone.arena_bytes()) / (1 << 20));
+    report.push_back({{"sampled_step_s", sampled.step}, {"own_step_s", single.step}, {"cost", cost / own_cost}});
+  }
+  return report;
 }
 
 autograd::CompileOptions compile_options(const Options& o) {
@@ -224,7 +255,8 @@ int run(const Options& o) {
   mine.peak_bytes =
       o.on_device() ? report["peak_bytes"].get<double>() : 1024.0 * static_cast<double>(usage.ru_maxrss);
   mine.kernel_calls = static_cast<double>(bench::kernel_calls(subject));
-  measure_parts(o, subject, report, mine);
+  if (!subject.samples())
+    measure_parts(o, subject, report, mine);  // else most nodes of the plan are not carried out
   bench::print_table(columns, o.on_device() ? 5 : 3);
 
   report.update({{"subject", subject.title()},
@@ -243,6 +275,7 @@ int run(const Options& o) {
                  {"images_per_s", mine.images_per_s}});
   for (size_t h = 0; h < ours.halves.size(); ++h)
     report[std::string(subject.halves()[h].name) + "_s"] = ours.halves[h];
+  if (subject.samples()) report["sampling"] = measure_sampling(o, subject, compile);
   if (!peers.empty()) {
     const auto fastest = std::min_element(columns.begin() + 1, columns.end(), [](const auto& a, const auto& b) {
       return bench::median(a.step_s) < bench::median(b.step_s);
@@ -260,7 +293,10 @@ int run(const Options& o) {
 int main(int argc, char** argv) {
   Options o;
   CLI::App app("One search step of the DARTS supernet or training step of a derived network, beside a peer");
-  app.add_option("--network", o.subject.network, "a genotype (darts_v2, a text or @file) in place of the supernet");
+  app.add_option("--network", o.subject.network,
+                 "a genotype (darts_v2, a text or @file) or enas-micro in place of the supernet");
+  app.add_option("--archs", o.subject.archs, "of enas-micro: so many drawn architectures in turn; 0: the published")
+      ->check(CLI::Range(0, 1000));
   app.add_option("--channels", o.subject.channels, "default 16, of a network 36")->check(CLI::PositiveNumber);
   app.add_option("--cells", o.subject.cells, "default 8, of a network 20")->check(CLI::PositiveNumber);
   app.add_option("--batch", o.subject.batch, "default 64, of a network 96")->check(CLI::PositiveNumber);

@@ -1,4 +1,5 @@
-// What step_bench times: a search step of the supernet, or a training step of a derived network.
+// What step_bench times: a search step of the supernet, a training step of a derived network, or one of the weights
+// that architectures of ENAS share.
 #pragma once
 
 #include <functional>
@@ -13,10 +14,14 @@
 
 namespace mixop::bench {
 
+constexpr const char* kEnas = "enas-micro";
+
 struct SubjectOptions {
   int64_t channels = 0, batch = 0, image = 32, image_channels = 3;  ///< 0: those of the paper
   int cells = 0;
-  std::string network;  ///< name or text of a genotype; empty: the supernet
+  std::string network;  ///< name or text of a genotype, or kEnas; empty: the supernet
+  int archs = 0;        ///< of kEnas: so many drawn architectures in turn; 0: the published one
+  nas::Arch alone{};    ///< of kEnas: a plan of this architecture in place of one of all
   bool auxiliary = false;
   double drop_path = 0.2;  ///< probability in force
   bool resident = false;   ///< on a device: the images lie there
@@ -38,6 +43,11 @@ class Subject {
   const SubjectOptions& options() const { return options_; }
   const std::vector<Half>& halves() const { return halves_; }
   const std::string& title() const { return title_; }
+  /// Every step is that of another architecture, or can be.
+  bool samples() const { return !archs_.empty(); }
+  const std::vector<nas::Arch>& archs() const { return archs_; }
+  /// The next step is that of archs()[number].
+  void begin_with(size_t number) { next_ = number; }
   bool is_search() const { return search_ != nullptr; }
   bool on_device() const { return halves_[0].plan->device() == kernels::Device::kCuda; }
   /// Of the weights, without an auxiliary head.
@@ -55,6 +65,7 @@ class Subject {
  private:
   void make_search(const autograd::CompileOptions& compile);
   void make_training(const autograd::CompileOptions& compile);
+  void make_enas(const autograd::CompileOptions& compile);
 
   SubjectOptions options_;
   std::string title_;
@@ -63,6 +74,8 @@ class Subject {
   std::unique_ptr<nas::DartsSearch> search_;
   std::unique_ptr<nas::NetworkTraining> training_;
   nas::Genotype genotype_;
+  std::vector<nas::Arch> archs_;
+  size_t next_ = 0;
   nas::Batch batch_;
   std::vector<Half> halves_;
 };
