@@ -1,4 +1,4 @@
-// Second-order searches through the command, and what mixop derive makes of a run.
+// Second-order searches and early stopping through the command, and what mixop derive makes of a run.
 #include "tests/support/command.h"
 #include "tests/support/small_runs.h"
 
@@ -21,6 +21,33 @@ TEST(SecondOrderRun, StoppedAndResumedHasTheSameBits) {
     ASSERT_EQ(run(kShort + Arguments{"--out", dir / "first"}).status, 0);
     EXPECT_NE(read(dir / "first" / "alphas.npz"), read(dir / "whole" / "alphas.npz")) << "it is of first order";
   }
+}
+
+TEST(EigenvalueRun, EndsAtTheRiseWithTheAlphasBeforeItAndResumes) {
+  const TemporaryDirectory dir;
+  // Any value is more than that part of another: it ends as soon as it may, after the epoch 10.
+  const Arguments search = kSearch + Arguments{"--set", "search.epochs=14", "--stop-eigenvalue", "1e-6"};
+  const Outcome whole = run(search + Arguments{"--out", dir / "whole"});
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  EXPECT_NE(whole.out.find("stopped after epoch 10"), std::string::npos) << whole.out;
+  std::vector<std::string> lines;
+  std::istringstream genotypes(read(dir / "whole" / "genotypes.txt"));
+  for (std::string line; std::getline(genotypes, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 12U);  // epochs 0 to 10, and the result
+  EXPECT_EQ(lines.back(), lines[4]) << "the middle of the five values before the last four measurements";
+  EXPECT_NE(whole.out.find("genotype = " + lines[4].substr(2) + "\n"), std::string::npos) << whole.out;
+  EXPECT_EQ(read(dir / "whole" / "eigenvalues.tsv").rfind("epoch\teigenvalue\n0\t", 0), 0U);
+
+  ASSERT_EQ(run(search + Arguments{"--out", dir / "stopped", "--max-steps", "15"}).status, 0);
+  const Outcome rest = run(search + Arguments{"--out", dir / "stopped", "--resume"});
+  ASSERT_EQ(rest.status, 0) << rest.err;
+  expect_equal(result_of(dir / "whole"), result_of(dir / "stopped"));
+  EXPECT_EQ(read(dir / "whole" / "eigenvalues.tsv"), read(dir / "stopped" / "eigenvalues.tsv"));
+
+  const Outcome never =
+      run(kSearch + Arguments{"--stop-eigenvalue", "1.3", "--set", "run.eval_every=0", "--out", dir / "never"});
+  EXPECT_NE(never.status, 0);
+  EXPECT_NE(never.err.find("--stop-eigenvalue"), std::string::npos) << never.err;
 }
 
 TEST(Derive, GivesTheGenotypeOfAnyEpochAndPictures) {

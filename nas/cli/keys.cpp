@@ -160,9 +160,14 @@ std::vector<Key> search_keys(const nas::AlphaMethodInfo& method) {
   append(keys, shared_space_keys());
   append(keys, table_score_keys());
   if (method.name == "darts")
-    append(keys, {int_key("search.order", "--order", 1, "2: alphas look one step of the weights ahead").in(1, 2),
-                  text_key("search.hessian", "--hessian", "finite-difference", "its product in order 2")
-                      .one_of({"finite-difference", "exact"})});
+    append(keys,
+           {int_key("search.order", "--order", 1, "2: alphas look one step of the weights ahead").in(1, 2),
+            text_key("search.hessian", "--hessian", "finite-difference", "its product in order 2")
+                .one_of({"finite-difference", "exact"}),
+            real_key("search.stop_eigenvalue", "--stop-eigenvalue", 0,
+                     "stop once the dominant eigenvalue of the alphas' Hessian, measured with each evaluation, "
+                     "has risen by this factor (1.3, Zela et al. 2020); 0: never")
+                .at_least(0)});
   append(keys, weight_keys(d.lr, d.lr_min, d.weight_decay));
   append(
       keys,

@@ -40,6 +40,10 @@ std::vector<Key> selection_keys(const PathMethod& m) {
                   int_key("select.samples", "--samples", 1000, "random architectures of each").in(1, 1000000),
                   int_key("select.batches", "--score-batches", 10, "validation batches that score one; 0: all")
                       .in(0, 1000000)});
+    if (m.path_dropout)
+      append(keys, {text_key("select.by", "--select", "random",
+                             "random architectures, or pruning: half by half, the candidates missed least go")
+                        .one_of({"random", "pruning"})});
   } else {
     append(keys, {int_key("select.population", "--population", 50, "architectures of a generation").in(1, 1000000),
                   int_key("select.generations", "--generations", 20, "of the evolution").in(1, 1000000),

@@ -5,6 +5,7 @@
 #include "datasets/random.h"
 #include "kernels/core/check.h"
 #include "nas/cli/shared_space.h"
+#include "nas/sharing/path_pruning.h"
 
 namespace mixop::cli {
 namespace {
@@ -12,7 +13,11 @@ namespace {
 /// Streams of random numbers of a run's seed.
 enum Stream : uint64_t { kTrainOrder = 1, kValidOrder = 2, kRecalibrationOrder = 3, kPaths = 4, kEvaluated = 5 };
 
-nas::PathOptions path_options(const Config& c) {
+bool prunes(const Config& c, const PathMethod& method) {
+  return method.path_dropout && c.text("select.by") == "pruning";
+}
+
+nas::PathOptions path_options(const Config& c, const PathMethod& method) {
   nas::PathOptions o;
   o.epochs = static_cast<int>(c.integer("search.epochs"));
   o.schedule = c.text("weights.schedule") == "linear" ? nas::PathOptions::Schedule::kLinear
@@ -25,6 +30,10 @@ nas::PathOptions path_options(const Config& c) {
                .nesterov = c.on("weights.nesterov")};
   o.label_smoothing = c.real("search.label_smoothing");
   o.seed = static_cast<uint64_t>(c.integer("search.seed"));
+  if (method.path_dropout) {
+    o.ghost = c.integer("search.ghost");
+    if (prunes(c, method)) o.candidates = nas::Candidates::kAll;
+  }
   return o;
 }
 
@@ -51,6 +60,7 @@ PathTask::PathTask(const PathMethod& method, Config& config, nas::Ledger& ledger
     : training_epochs_(static_cast<int>(config.integer("search.epochs"))),
       recalibration_batches_(config.integer("select.recalibration_batches")),
       seed_(static_cast<uint64_t>(config.integer("search.seed"))),
+      path_dropout_(method.path_dropout ? config.real("search.path_dropout") : -1),
       random_(seed_, kPaths) {
   nas::Stopwatch watch;
   fill_shared_space(config);
@@ -65,8 +75,8 @@ PathTask::PathTask(const PathMethod& method, Config& config, nas::Ledger& ledger
   join(sizes.valid, *valid_loader_);
   nas::PathScorer::Options scoring{.statistics = nas::parse_statistics(config.text("select.statistics"))};
   if (resident) scoring.train_images = scoring.valid_images = add_resident(resident_, "train", train_);
-  search_ =
-      std::make_unique<nas::PathSearch>(space, path_options(config), scoring, sizes, kernels::DType::kF32, compile);
+  search_ = std::make_unique<nas::PathSearch>(space, path_options(config, method), scoring, sizes,
+                                              kernels::DType::kF32, compile);
   if (resident) fill_resident(resident_, "train", train_, datasets::normalisation_of(train_));
   for (const auto& [n, p] : search_->training_plans()) train_cost_[n] = nas::cost_of(p.plan, n);
   for (const auto& [n, p] : search_->scorer().scoring_plans()) score_cost_[n] = nas::cost_of(p.plan, n);
@@ -103,6 +113,11 @@ void PathTask::make_selection(const Config& c, const PathMethod& method) {
   if (limits_->any()) {
     limits_->check(space());
     admits = [this](const nas::Arch& arch) { return limits_->admits(arch); };
+  }
+  if (prunes(c, method)) {
+    if (limits_->any()) throw UsageError("--select pruning keeps within no limits; take --select random");
+    selection_ = nas::path_pruning(search_->space(), c.integer("select.batches"));
+    return;
   }
   const auto number = [&](const char* key) { return static_cast<int>(c.integer(key)); };
   if (method.selection == PathMethod::Selection::kEvolution) {
@@ -145,9 +160,10 @@ void PathTask::begin_epoch(int epoch) {
 void PathTask::step(std::vector<nas::Score>& scores, nas::Ledger& ledger) {
   if (training()) return train(scores, ledger);
   const nas::Arch& arch = round_.archs.at(scored_++);
-  const nas::PathSample path = one_path(search_->space(), arch);
-  recalibrate(path, ledger);
   const bool ranking = planned_ == selection_->rounds();
+  const nas::PathSample path =
+      ranking ? one_path(search_->space(), arch) : selection_->network(search_->space(), arch);
+  recalibrate(path, ledger);
   // The selection takes the next batches of a shuffled order, as the reference code does; what is to be compared,
   // the first ones.
   datasets::Loader& loader = round_.batches && !ranking ? *valid_loader_ : *eval_loader_;
@@ -218,10 +234,12 @@ void PathTask::end_epoch(int epoch, RunDirectory& directory) {
 
 void PathTask::write_files(RunDirectory& directory) const {
   std::string text = "round\taccuracy\tarchitecture\n";
-  for (const auto* list : {&history_, &ranking_})
-    for (const nas::ScoredPath& s : *list)
-      text += fmt::format("{}\t{:.4f}\t{}\n", list == &ranking_ ? "ranking" : std::to_string(s.round), s.accuracy,
-                          space().format(s.arch));
+  for (const nas::ScoredPath& s : history_) {
+    const std::string words = selection_->format(s, history_);
+    text += fmt::format("{}\t{:.4f}\t{}\n", s.round, s.accuracy, words.empty() ? space().format(s.arch) : words);
+  }
+  for (const nas::ScoredPath& s : ranking_)
+    text += fmt::format("ranking\t{:.4f}\t{}\n", s.accuracy, space().format(s.arch));
   directory.write("scored.tsv", text);
 }
 
@@ -280,7 +298,7 @@ std::string PathTask::describe() const {
 
 std::string PathTask::report(RunDirectory& directory, const Evaluations& evaluations, bool finished) {
   if (history_.empty()) return "not finished: the supernet is still being trained\n";
-  const nas::Arch& found = best();
+  const nas::Arch found = best();
   std::string text = fmt::format("architecture = {}\n{}\n", space().format(found), limits_->describe(found));
   if (finished)
     text += fmt::format("accuracy with shared weights {:.2f} % ({} images of {}, {} statistics)\n",

@@ -57,12 +57,12 @@ class PathTask final : public Task {
   nas::Score score(const nas::PathSample& path, datasets::Loader& loader, int64_t batches, nas::Ledger& ledger);
   void recalibrate(const nas::PathSample& path, nas::Ledger& ledger);
   const nas::Space& space() const { return search_->space().space(); }
-  const nas::Arch& best() const { return history_[selection_->best(history_)].arch; }
+  nas::Arch best() const { return selection_->answer(history_); }
 
   const int training_epochs_;
   const int64_t recalibration_batches_;
   const uint64_t seed_;
-  double path_dropout_ = -1;  // negative: single paths
+  const double path_dropout_;  // negative: single paths
   datasets::Dataset train_;
   std::unique_ptr<datasets::Loader> train_loader_, valid_loader_, eval_loader_, recalibration_loader_;
   nas::ResidentImages resident_;

@@ -51,6 +51,8 @@ nas::DartsOptions search_options(const Config& c, const datasets::Dataset& data)
   if (c.text("search.algo") == "darts1") {
     o.order = static_cast<int>(c.integer("search.order"));
     o.hessian = nas::parse_hessian_product(c.text("search.hessian"));
+    if (c.real("search.stop_eigenvalue") > 0 && c.integer("run.eval_every") == 0)
+      throw UsageError("--stop-eigenvalue: is measured with evaluations: give --eval-every 1 or more, not 0");
   }
   o.net.check();
   return o;
@@ -85,6 +87,10 @@ SearchTask::SearchTask(const nas::AlphaMethodInfo& method, Config& config, nas::
   nas::DartsSearch::BatchSizes sizes{batch_sizes(*train_loader_), {}, batch_sizes(*eval_loader_)};
   if (!alphas->single_level()) sizes.valid = batch_sizes(*valid_loader_);
   if (resident) images_ = add_resident(resident_, "train", train_);
+  if (config.text("search.algo") == "darts1" && config.real("search.stop_eigenvalue") > 0) {
+    stop_.emplace(config.real("search.stop_eigenvalue"));
+    options_.eigenvalue_batch = std::min(batch, eval_loader_->size());
+  }
   std::unique_ptr<nas::MixedSpace> space;  // that of DARTS is the method's to make
   if (is_nb201(config)) space = make_shared_space(config, train_);
   search_ = std::make_unique<nas::DartsSearch>(options_, sizes, kernels::DType::kF32, compile, images_,
@@ -162,7 +168,8 @@ Json SearchTask::state() const {
   return {{"alphas", history_},
           {"random", search_->random().position()},
           {"stage", search_->stage()},
-          {"method", search_->method().save()}};
+          {"method", search_->method().save()},
+          {"eigenvalues", stop_ ? stop_->save() : Json()}};
 }
 
 void SearchTask::restore(const Json& state) {
@@ -171,6 +178,7 @@ void SearchTask::restore(const Json& state) {
   search_->random().seek(state.at("random"));
   search_->resume(state.value("stage", 0), state.at("method"));
   count_costs();
+  if (stop_) stop_->load(state.at("eigenvalues"));
 }
 
 void SearchTask::settle(std::vector<nas::Score>& scores, nas::Ledger& ledger) { queue_.settle(scores, ledger); }
@@ -182,24 +190,51 @@ autograd::Choices SearchTask::choices() const {
     for (const auto& [valid, arch_cost] : arch_cost_)
       for (const auto& [train, weight_cost] : weight_cost_)
         for (const autograd::Plan* plan : second->plans(valid, train)) add_choices(all, *plan);
+  if (search_->eigenvalue()) add_choices(all, search_->eigenvalue()->plan());
   for (const auto& [n, cost] : weight_cost_) add_choices(all, search_->weight_plan(n));
   for (const auto& [n, cost] : eval_cost_) add_choices(all, search_->eval_plan(n));
   return all;
 }
 
 std::optional<nas::Score> SearchTask::evaluate(nas::Ledger& ledger, const GoOn& go_on) {
-  return evaluate_over(*eval_loader_, eval_cost_, ledger, go_on,
-                       [&](const nas::Batch& batch) { return search_->evaluate(batch); });
+  const auto score = evaluate_over(*eval_loader_, eval_cost_, ledger, go_on,
+                                   [&](const nas::Batch& batch) { return search_->evaluate(batch); });
+  if (score && stop_) measure_eigenvalue(ledger);
+  return score;
+}
+
+void SearchTask::measure_eigenvalue(nas::Ledger& ledger) {
+  const auto before = eval_loader_->cursor();
+  eval_loader_->seek({0, 0});
+  const datasets::Batch& batch = next(*eval_loader_, ledger);
+  const nas::Stopwatch watch;
+  stop_->add(epoch_, search_->dominant_eigenvalue(view(batch)));
+  ledger.add(nas::Phase::kEvaluation, {.seconds = watch.elapsed()});
+  eval_loader_->seek(before);
 }
 
 void SearchTask::end_epoch(int epoch, RunDirectory& directory) {
   const std::string genotype = search_->architecture();
   directory.genotypes().line(fmt::format("{}\t{}", epoch, genotype));
   directory.log("genotype = " + genotype);
+  if (stop_ && !stop_->values().empty() && stop_->values().back().first == epoch)
+    directory.log(fmt::format("eigenvalue {:.6g}", stop_->values().back().second));
   for (auto& [table, epochs] : history_) {
     const std::vector<double> alphas = search_->alphas(table);
     epochs.emplace_back(alphas.begin(), alphas.end());
   }
+  if (stop_ && stop_->stopped())  // the file's last line is the result
+    directory.genotypes().line(fmt::format("{}\t{}", *stop_->stopped(), found()));
+}
+
+std::string SearchTask::found() const {
+  if (!stop_ || !stop_->stopped()) return search_->architecture();
+  std::vector<nas::TableValues> alphas;
+  for (const nas::AlphaTensor& a : search_->alpha_tensors()) {
+    const Table& then = history_.at(a.name).at(static_cast<size_t>(*stop_->stopped()));
+    alphas.emplace_back(then.begin(), then.end());
+  }
+  return search_->method().decode(search_->space(), alphas);
 }
 
 void SearchTask::write_files(RunDirectory& directory) const {
@@ -214,6 +249,10 @@ void SearchTask::write_files(RunDirectory& directory) const {
     arrays.push_back(std::move(array));
   }
   directory.write("alphas.npz", to_npz(arrays));
+  if (!stop_) return;
+  std::string text = "epoch\teigenvalue\n";
+  for (const auto& [epoch, value] : stop_->values()) text += fmt::format("{}\t{:.9g}\n", epoch, value);
+  directory.write("eigenvalues.tsv", text);
 }
 
 Json SearchTask::data() const {
@@ -247,9 +286,13 @@ std::string SearchTask::describe() const {
 }
 
 std::string SearchTask::report(RunDirectory& directory, const Evaluations& evaluations, bool finished) {
-  const std::string architecture = search_->architecture();
+  const std::string architecture = found();
   if (search_->space().space().name() == "darts") draw(directory, nas::parse_genotype(architecture));
   std::string text = fmt::format("genotype = {}\n", architecture);
+  if (stop_ && stop_->stopped())
+    text +=
+        fmt::format("stopped after epoch {}: the dominant eigenvalue has risen; the genotype is that of epoch {}\n",
+                    stop_->values().back().first, *stop_->stopped());
   if (evaluations.last_epoch >= 0)
     text += fmt::format("supernet validation accuracy {:.2f} % ({} images, after epoch {})\n",
                         100 * evaluations.last.accuracy(), evaluations.last.images, evaluations.last_epoch + 1);

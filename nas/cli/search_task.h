@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 
 #include "nas/cli/run_data.h"
 #include "nas/cli/table_score.h"
@@ -20,7 +21,9 @@ class SearchTask final : public Task {
   SearchTask(const nas::AlphaMethodInfo& method, Config& config, nas::Ledger& ledger,
              const autograd::CompileOptions& compile);
 
-  int epochs() const override { return search_->epochs(); }
+  int epochs() const override {
+    return stop_ && stop_->stopped() ? stop_->values().back().first + 1 : search_->epochs();
+  }
   int64_t steps_per_epoch() const override { return train_loader_->batches_per_epoch(); }
   int64_t evaluation_batches() const override { return eval_loader_->batches_per_epoch(); }
   std::vector<std::string> step_phases() const override;
@@ -55,6 +58,10 @@ class SearchTask final : public Task {
   void weight_step(std::vector<nas::Score>& scores, nas::Ledger& ledger);
   /// Both with one training batch, as second order wants it.
   void step_ahead(std::vector<nas::Score>& scores, nas::Ledger& ledger);
+  /// The dominant eigenvalue, for the first batch of evaluations.
+  void measure_eigenvalue(nas::Ledger& ledger);
+  /// That of the epoch at which the search ended, or of the alphas as they are.
+  std::string found() const;
 
   nas::DartsOptions options_;
   datasets::Dataset train_;
@@ -69,6 +76,7 @@ class SearchTask final : public Task {
   const nas::AlphaMethodInfo& method_;
   std::map<int64_t, nas::Cost> arch_cost_, weight_cost_, eval_cost_;  // of one run, by batch size
   std::map<std::string, std::vector<Table>> history_;                 // per table of alphas, after each epoch
+  std::optional<nas::EigenvalueStop> stop_;
 };
 
 }  // namespace mixop::cli

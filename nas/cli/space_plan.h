@@ -17,8 +17,8 @@ struct SpacePlanOptions {
   void add_to(CLI::App& command);
 };
 
-/// Prints parameters, the auxiliary head's apart, and the output of every layer of an ENAS network: of the search's
-/// child, of one architecture in it (--arch), or of the network that is trained from scratch (--final). Throws
+/// Prints parameters, the auxiliary head's apart, and the output of every layer: of a supernet, or of an ENAS
+/// network: the search's child, one architecture in it (--arch), or what is trained from scratch (--final). Throws
 /// UsageError for flags that do not fit, mixop::Error for a bad architecture or impossible sizes.
 int plan_in_space(const SpacePlanOptions& options, const ModelOptions& sizes, bool json);
 

@@ -32,7 +32,11 @@ std::string read_reference(const std::string& space, const std::string& path) {
     const Json j = Json::parse(autograd::read_file(run), nullptr, false);
     if (j.is_object() && j.value("command", "") == "train") return j.at("config").at("train").at("arch");
   }
-  const fs::path file = fs::is_directory(path) ? fs::path(path) / "genotypes.txt" : fs::path(path);
+  fs::path file = path;
+  if (fs::is_directory(path)) {  // a search that chose among its last architectures has put down which
+    file = fs::path(path) / "arch.txt";
+    if (!fs::exists(file)) file = fs::path(path) / "genotypes.txt";
+  }
   MIXOP_CHECK(fs::is_regular_file(file), "--arch @", path, ": is neither a file nor a run with an architecture");
   if (space == kCells) return "@" + file.string();
   return last_line(file);

@@ -36,15 +36,18 @@ void DartsSearch::build() {
   for (const int64_t n : sizes_.valid) arch_.try_emplace(n, compile(StepKind::kAlphas, n));
   for (const int64_t n : sizes_.train) weight_.try_emplace(n, compile(weight_kind(), n));
   for (const int64_t n : sizes_.eval) eval_.try_emplace(n, compile(StepKind::kEvaluation, n));
+  const auto network = [this](Graph& g, Stores& net, bool validation, int64_t batch) {
+    return loss_of(g, net, validation ? StepKind::kAlphas : StepKind::kWeights, batch);
+  };
   if (options_.order == 2) {
     MIXOP_CHECK(!method_->single_level(), "search: order 2 needs steps of the alphas of their own");
-    const auto network = [this](Graph& g, Stores& net, bool validation, int64_t batch) {
-      return loss_of(g, net, validation ? StepKind::kAlphas : StepKind::kWeights, batch);
-    };
     second_ = std::make_unique<SecondOrder>(stores_, network,
                                             SecondOrder::Options{options_.hessian, options_.weights, options_.arch},
                                             sizes_.train, sizes_.valid, compile_, arena_);
   }
+  if (options_.eigenvalue_batch)
+    eigenvalue_ =
+        std::make_unique<DominantEigenvalue>(stores_, network, options_.eigenvalue_batch, compile_, arena_);
   for (TensorStore* store : stores_.all()) store->bind();
   if (!arch_.empty() || method_->single_level()) stores_.optimizer.set("alphas.lr", options_.arch_lr);
 }
@@ -52,6 +55,7 @@ void DartsSearch::build() {
 void DartsSearch::rebuild() {
   last_weight_step_ = {};
   second_.reset();
+  eigenvalue_.reset();
   for (auto* steps : {&arch_, &weight_, &eval_}) steps->clear();
   space_ = method_->make_space(options_.net);
   // Every stage starts from numbers of its own.

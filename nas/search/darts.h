@@ -11,6 +11,7 @@
 #include "nas/batch.h"
 #include "nas/network.h"
 #include "nas/search/alpha_method.h"
+#include "nas/search/eigenvalue_stop.h"
 #include "nas/search/second_order.h"
 
 namespace mixop::nas {
@@ -23,6 +24,7 @@ struct DartsOptions {
   double arch_lr = 3e-4;
   int order = 1;  ///< 2: alphas look one step of the weights ahead (nas/search/second_order.h)
   HessianProduct hessian = HessianProduct::kFiniteDifference;  ///< of order 2
+  int64_t eigenvalue_batch = 0;  ///< images that dominant_eigenvalue takes; 0: it is not asked for
   autograd::Adam arch{.beta1 = 0.5, .beta2 = 0.999, .weight_decay = 1e-3};
   uint64_t seed = 2;
 };
@@ -69,6 +71,10 @@ class DartsSearch {
   SecondOrder* second_order() const { return second_.get(); }
   /// Loss and accuracy with running statistics.
   Score evaluate(const Batch& batch) { return run(StepKind::kEvaluation, eval_, batch).get(); }
+  /// That of the Hessian by the alphas (nas/search/eigenvalue_stop.h); nothing moves.
+  double dominant_eigenvalue(const Batch& valid) { return eigenvalue_->measure(valid); }
+  /// Null when options.eigenvalue_batch is 0.
+  const DominantEigenvalue* eigenvalue() const { return eigenvalue_.get(); }
   /// Global L2 norm of the weight gradient of the last weight_step, before clipping.
   double gradient_norm() const;
 
@@ -132,6 +138,7 @@ class DartsSearch {
   std::shared_ptr<autograd::Arena> arena_;
   std::map<int64_t, Step> arch_, weight_, eval_;  // by batch size
   std::unique_ptr<SecondOrder> second_;
+  std::unique_ptr<DominantEigenvalue> eigenvalue_;
   PendingScore last_weight_step_;
 };
 

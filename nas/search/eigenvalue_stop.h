@@ -25,6 +25,8 @@ class DominantEigenvalue {
   double measure(const Batch& valid);
   /// H x of that loss; x in the order of stores.alphas.
   std::vector<double> product(const Batch& valid, const std::vector<double>& x);
+  /// That of a product; for reports.
+  const autograd::Plan& plan() const { return *product_; }
 
  private:
   autograd::Plan compile_start(const autograd::CompileOptions& compile);

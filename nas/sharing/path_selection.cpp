@@ -51,9 +51,10 @@ class RandomSelection final : public PathSelection {
   }
 
   /// Scores on some batches only are worth less than any on all.
-  size_t best(const std::vector<ScoredPath>& history) const override {
-    const auto whole = ranked(history, [](const ScoredPath& s) { return s.round % 2 == 1; });
-    return whole.empty() ? ranked(history, [](const ScoredPath&) { return true; }).front() : whole.front();
+  Arch answer(const std::vector<ScoredPath>& history) const override {
+    auto order = ranked(history, [](const ScoredPath& s) { return s.round % 2 == 1; });
+    if (order.empty()) order = ranked(history, [](const ScoredPath&) { return true; });
+    return history[order.front()].arch;
   }
 
  private:
@@ -112,8 +113,8 @@ class PathEvolution final : public PathSelection {
     return next;
   }
 
-  size_t best(const std::vector<ScoredPath>& history) const override {
-    return ranked(history, [](const ScoredPath&) { return true; }).front();
+  Arch answer(const std::vector<ScoredPath>& history) const override {
+    return history[ranked(history, [](const ScoredPath&) { return true; }).front()].arch;
   }
 
  private:

@@ -3,15 +3,16 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "nas/random.h"
-#include "nas/space/space.h"
+#include "nas/sharing/path_plan.h"
 
 namespace mixop::nas {
 
 struct ScoredPath {
-  Arch arch;
+  Arch arch;  ///< or what else a selection scores
   int round = 0;
   double accuracy = 0;  ///< on validation images with the supernet's weights, in per cent
 };
@@ -29,8 +30,12 @@ class PathSelection {
   virtual int rounds() const = 0;
   /// What round 0, 1, ... scores, given all that the rounds before it scored.
   virtual SelectionRound plan(int round, const std::vector<ScoredPath>& history, Random& random) const = 0;
-  /// Which entry of the history (not empty) is the answer.
-  virtual size_t best(const std::vector<ScoredPath>& history) const = 0;
+  /// The network that is to be scored for an entry of a round. By default that of an architecture.
+  virtual PathSample network(const MixedSpace& space, const Arch& entry) const { return one_path(space, entry); }
+  /// The answer, given all that was scored so far (not empty).
+  virtual Arch answer(const std::vector<ScoredPath>& history) const = 0;
+  /// What an entry of the history is, in words; empty: its architecture.
+  virtual std::string format(const ScoredPath&, const std::vector<ScoredPath>& /*history*/) const { return ""; }
 };
 
 /// Whether an architecture keeps within the limits of a search; empty: any does.
