@@ -84,6 +84,39 @@ INSTANTIATE_TEST_SUITE_P(Methods, PathCommand, testing::Values("random-ws", "spo
                            return name;
                          });
 
+TEST(PathCommand, PrunesAOneShotNetworkAndResumes) {
+  const TemporaryDirectory dir;
+  const Arguments prune = path_search("one-shot", {"--select", "pruning"});
+  const Outcome whole = run(with_out(prune, dir / "whole"));
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  EXPECT_NE(whole.out.find("architecture = |"), std::string::npos) << whole.out;
+  const std::string scored = read(dir / "whole" / "scored.tsv");
+  EXPECT_EQ(std::count(scored.begin(), scored.end(), '\n'), 1 + 24 + 12 + 6);
+  EXPECT_NE(scored.find("\tall of 24 but alphas[0] skip_connect\n"), std::string::npos) << scored;
+  for (const char* steps : {"9", "30"})  // in the first and in the second round
+    ASSERT_EQ(run(with_out(prune + Arguments{"--resume", "--max-steps", steps}, dir / "cut")).status, 0);
+  const Outcome last = run(with_out(prune + Arguments{"--resume"}, dir / "cut"));
+  ASSERT_EQ(last.status, 0) << last.err;
+  EXPECT_EQ(read(dir / "cut" / "scored.tsv"), scored);
+  const Outcome limited =
+      run(with_out(path_search("one-shot", {"--select", "pruning", "--max-mmacs", "1"}), dir / "limited"));
+  EXPECT_NE(limited.status, 0);
+  EXPECT_NE(limited.err.find("--select pruning keeps within no limits"), std::string::npos) << limited.err;
+}
+
+/// The flags of path dropout reach the training.
+TEST(PathCommand, DropsPathsInOneShotTraining) {
+  const TemporaryDirectory dir;
+  const auto weights = [&](const char* name, const Arguments& more) {
+    const Outcome o = run(with_out(path_search("one-shot", more), dir / name));
+    EXPECT_EQ(o.status, 0) << o.err;
+    return read(dir / name / "ckpt" / "latest" / "weights.safetensors");
+  };
+  const std::string none = weights("none", {"--path-dropout", "0"});
+  EXPECT_NE(none, weights("half", {"--path-dropout", "0.5"}));
+  EXPECT_NE(none, weights("ghosts", {"--path-dropout", "0", "--ghost", "8"}));
+}
+
 TEST(PathCommand, SearchesTheDartsSpace) {
   const TemporaryDirectory dir;
   const Outcome o = run({"search",          "random-ws",

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "nas/sharing/nb201_mixed.h"
+#include "nas/sharing/path_pruning.h"
 #include "nas/sharing/path_selection.h"
 #include "nas/sharing/supernet_score.h"
 #include "nas/space/nb201.h"
@@ -41,7 +42,7 @@ TEST(RandomSelection, RescoresTheBestOfEachRepetition) {
   EXPECT_EQ(first.archs.size(), 30u);
   EXPECT_EQ(first.batches, 3);
   for (size_t i = 0; i < 30; ++i) history.push_back({first.archs[i], 0, static_cast<double>(i * 7 % 30)});
-  EXPECT_EQ(history[selection->best(history)].accuracy, 29);
+  EXPECT_EQ(selection->answer(history), first.archs[13 * 29 % 30]);  // that with 29
   const nas::SelectionRound second = selection->plan(1, history, random);
   EXPECT_EQ(second.batches, 0);
   ASSERT_EQ(second.archs.size(), 4u);
@@ -49,7 +50,7 @@ TEST(RandomSelection, RescoresTheBestOfEachRepetition) {
     EXPECT_EQ(second.archs[static_cast<size_t>(rank)], first.archs[static_cast<size_t>(13 * (29 - rank) % 30)]);
   // On all batches they come out otherwise, and that counts, however high the first scores were.
   for (size_t i = 0; i < 4; ++i) history.push_back({second.archs[i], 1, static_cast<double>(i)});
-  EXPECT_EQ(selection->best(history), 33u);
+  EXPECT_EQ(selection->answer(history), second.archs[3]);
   // The next repetition looks at its own samples only.
   const nas::SelectionRound third = selection->plan(2, history, random);
   EXPECT_NE(third.archs, first.archs);
@@ -72,8 +73,7 @@ TEST(PathEvolution, KeepsWithinLimitsAndScoresNothingTwice) {
   }
   EXPECT_EQ(history.size(), 8u * 20u);
   // Three convolutions of 3x3 and three skips are the best of those, by far more than chance finds in 160 of 15625.
-  const double best = history[selection->best(history)].accuracy;
-  EXPECT_GT(best, 98 * (3 + 3 * 0.4) / 6 - 1e-9);
+  EXPECT_GT(100 * generated_quality(selection->answer(history), 0), 98 * (3 + 3 * 0.4) / 6 - 1e-9);
 
   const auto impossible = nas::path_evolution(space, options, [](const Arch&) { return false; });
   nas::Random random(1);
@@ -136,6 +136,65 @@ TEST(SupernetScore, PrintsWhatTheTableSays) {
   EXPECT_NE(text.find("table, ImageNet16-120:"), std::string::npos);
   EXPECT_NE(text.find("Kendall's tau 1.000 of supernet and table over 40"), std::string::npos) << text;
   EXPECT_EQ(nas::score_by_table(table, found, {}).find("random"), std::string::npos);
+}
+
+/// What a candidate is worth, by its number over all tables; the accuracy of a network is the sum of what it holds.
+double worth(size_t candidate) { return std::fmod(0.618033988749 * static_cast<double>(candidate + 1), 1); }
+
+std::vector<ScoredPath> prune(const PathSelection& pruning, const nas::MixedSpace& space,
+                              std::vector<size_t>& sizes) {
+  nas::Random random(1);
+  std::vector<ScoredPath> history;
+  for (int round = 0; round < pruning.rounds(); ++round) {
+    const nas::SelectionRound next = pruning.plan(round, history, random);
+    EXPECT_EQ(next.batches, 3);
+    sizes.push_back(next.archs.size());
+    for (const Arch& entry : next.archs) {
+      double sum = 0;
+      size_t candidate = 0;
+      for (const nas::TableValues& table : pruning.network(space, entry).tables)
+        for (const double weight : table) sum += weight * worth(candidate++);
+      EXPECT_EQ(candidate, entry.size());
+      history.push_back({entry, round, sum});
+    }
+  }
+  return history;
+}
+
+TEST(PathPruning, LeavesTheMostMissedCandidateOfEachEdge) {
+  const auto space = nas::nb201_mixed_space({});
+  const auto pruning = nas::path_pruning(*space, 3);
+  std::vector<size_t> sizes;
+  const std::vector<ScoredPath> history = prune(*pruning, *space, sizes);
+  EXPECT_EQ(sizes, (std::vector<size_t>{24, 12, 6}));  // 4, 2 and 1 of 6 edges: none is no candidate
+  Arch want;
+  for (size_t edge = 0; edge < 6; ++edge) {
+    want.push_back(1);
+    for (int32_t op = 2; op < 5; ++op)
+      if (worth(edge * 5 + static_cast<size_t>(op)) > worth(edge * 5 + static_cast<size_t>(want.back())))
+        want.back() = op;
+  }
+  EXPECT_EQ(pruning->answer(history), want);
+  EXPECT_EQ(pruning->format(history.front(), history), "all of 24 but alphas[0] skip_connect");
+  EXPECT_EQ(pruning->format(history[24 + 12], history).rfind("all of 6 but ", 0), 0u);
+}
+
+TEST(PathPruning, KeepsTheEdgesThatAreMissedMost) {
+  const auto space = nas::darts_mixed_space({.channels = 4, .cells = 3});
+  const auto pruning = nas::path_pruning(*space, 3);
+  std::vector<size_t> sizes;
+  const std::vector<ScoredPath> history = prune(*pruning, *space, sizes);
+  EXPECT_EQ(sizes, (std::vector<size_t>{7 * 28, 4 * 28, 2 * 28, 28}));
+  // The best candidate of each edge, then the two best edges of each node: what the worths themselves would give.
+  std::vector<nas::TableValues> tables;
+  size_t candidate = 0;
+  for (const nas::MixTable& table : space->tables()) {
+    tables.emplace_back();
+    for (int row = 0; row < table.rows; ++row)
+      for (const std::string& name : table.columns)
+        tables.back().push_back(name == "none" ? (++candidate, 0.0) : worth(candidate++));
+  }
+  EXPECT_EQ(pruning->answer(history), space->decode(tables));
 }
 
 TEST(SupernetScore, WarnsOfACollapse) {
