@@ -13,7 +13,7 @@ constexpr double kHeight = 460, kLeft = 70, kRight = 580, kTop = 40, kBottom = 4
 
 // Okabe and Ito 2008.
 constexpr std::array<const char*, 8> kColours = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                                 "#e69f00", "#56b4e9", "#555555", "#b8a500"};
+                                                 "#e69f00", "#56b4e9", "#555555", "#7b3fa0"};
 
 std::string escape(const std::string& text) {
   std::string safe;
@@ -61,7 +61,7 @@ std::vector<double> ticks_of(const Axis& axis) {
     const double rough = (axis.most - axis.least) / 6, power = std::pow(10, std::floor(std::log10(rough)));
     const double step = power * (rough <= 2 * power ? 2 : rough <= 5 * power ? 5 : 10);
     for (double i = std::ceil(axis.least / step - 1e-9); i * step <= axis.most + slack; ++i)
-      ticks.push_back(i * step);
+      ticks.push_back(i * step + 0.0);  // no -0
     return ticks;
   }
   const bool fine = std::log10(axis.most / axis.least) < 3;

@@ -36,7 +36,7 @@ TEST(SpacePlan, Macro) {
 TEST(SpacePlan, SupernetsOfCells) {
   expect_lines({"plan", "--space", "darts"}, {"parameters  1,930,618\nalphas      224\n"});
   expect_lines({"plan", "--space", "pc-darts"}, {"parameters  299,578\nalphas      252\n", "cells.7 "});
-  expect_lines({"plan", "--space", "nb201"}, {"alphas      30\n", "stages.2.cells.4            8x8x64"});
+  expect_lines({"plan", "--space", "nb201"}, {"alphas      30\n", "stages.2.cells.4           8x8x64"});
 }
 
 void expect_refusal(std::vector<std::string> arguments, int status, const std::string& words) {

@@ -1,5 +1,8 @@
 #include "autograd/ops/gumbel_softmax.h"
 
+#include "autograd/ops/binary.h"
+#include "autograd/ops/reduce.h"
+
 namespace mixop::autograd {
 namespace {
 using kernels::GumbelSoftmaxAttrs;
@@ -20,6 +23,22 @@ void rule(GradContext& ctx) {
   ctx.set(0, ctx.graph.add(kGumbelSoftmaxGrad, {ctx.dy(), ctx.in(0), ctx.in(1), ctx.in(2)})[0]);
 }
 
+/// dx = y (dy - sum dy y) / t of the soft y, hard or not, is linear in dy and its own transpose; y gets
+/// (u (dy - sum dy y) - dy sum u y) / t.
+void grad_rule(GradContext& ctx) {
+  Graph& g = ctx.graph;
+  const Value u = ctx.dy(), dy = ctx.in(0), alphas = ctx.in(1), noise = ctx.in(2), temperature = ctx.in(3);
+  const auto back = [&](Value arriving) {
+    return g.add(kGumbelSoftmaxGrad, {arriving, alphas, noise, temperature})[0];
+  };
+  if (ctx.wants(0)) ctx.set(0, back(u));
+  if (!ctx.wants(1)) return;
+  const Value y = gumbel_softmax(g, alphas, noise, temperature, false);
+  const auto dot = [&](Value a) { return reduce_sum(g, mul(g, a, y), {1}, true); };
+  const Value to_y = sub(g, mul(g, u, sub(g, dy, dot(dy))), mul(g, dy, dot(u)));
+  ctx.set(1, back(div(g, to_y, temperature)));
+}
+
 std::string detail(const Node& n) { return n.attr<GumbelSoftmaxAttrs>().hard ? "hard" : ""; }
 double flops(const Graph&, const Node& n) { return 5 * static_cast<double>(n.outputs[0].shape.elements()); }
 }  // namespace
@@ -33,7 +52,7 @@ const OpDef kGumbelSoftmax{.name = "gumbel_softmax",
                            .flops = flops};
 const OpDef kGumbelSoftmaxGrad{.name = "gumbel_softmax_grad",
                                .shape = same_shape,
-                               .grad = nullptr,
+                               .grad = grad_rule,
                                .cpu = kernels::gumbel_softmax_grad_cpu,
                                .cuda = kernels::gumbel_softmax_grad_cuda,
                                .flops = flops,

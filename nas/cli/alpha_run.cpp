@@ -7,6 +7,7 @@
 #include "nas/cli/keys.h"
 #include "nas/cli/npz.h"
 #include "nas/cli/search_task.h"
+#include "nas/cli/shared_space.h"
 
 namespace mixop::cli {
 namespace fs = std::filesystem;
@@ -48,21 +49,36 @@ AlphaRun::AlphaRun(const fs::path& path) : path_(path) {
   const nas::AlphaMethodInfo& info = method_of(run, path_);
   config_ = std::make_unique<Config>(search_keys(info));
   config_->resolve(&run.at("config"));
-  method_ = info.make(settings_of(info.settings, *config_));
-  space_ = method_->make_space(net(some_data()));
-  read_history();
+  epochs_of_stage_ = static_cast<int>(config_->integer("search.epochs"));
+  stages_.push_back(make_stage(info, 0));
+  read_history(stages_.front());
+  const auto all = static_cast<size_t>(stages_.front().method->stages());
+  while (stages_.size() < all && static_cast<int>(stages_.size()) * epochs_of_stage_ < epochs())
+    stages_.push_back(make_stage(info, stages_.size()));
 }
 
-nas::SupernetOptions AlphaRun::net(const datasets::Dataset& data) const {
-  return search_options(*config_, data).net;
+AlphaRun::Stage AlphaRun::make_stage(const nas::AlphaMethodInfo& info, size_t number) const {
+  Stage stage{info.make(settings_of(info.settings, *config_)), nullptr};
+  for (size_t before = 0; before < number; ++before)
+    stage.method->next_stage(*stages_[before].space, alphas(static_cast<int>(before + 1) * epochs_of_stage_ - 1));
+  stage.space = make_space(*stage.method, some_data());
+  return stage;
 }
 
-void AlphaRun::read_history() {
+std::unique_ptr<nas::MixedSpace> AlphaRun::make_space(const nas::AlphaMethod& method,
+                                                      const datasets::Dataset& data) const {
+  if (is_nb201(*config_)) return make_shared_space(*config_, data);
+  nas::SupernetOptions net = search_options(*config_, data).net;
+  net.lowering = nas::Lowering::kReference;  // as sampled paths need it; the parameters are the same
+  return method.make_space(net);
+}
+
+void AlphaRun::read_history(const Stage& first) {
   const fs::path file = path_ / "alphas.npz";
   MIXOP_CHECK(fs::is_regular_file(file), path_.string(),
               ": has no alphas.npz, the history of its alphas; it comes with the first checkpoint");
   const std::vector<NpzArray> arrays = from_npz(autograd::read_file(file), file.string());
-  for (const nas::AlphaTensor& tensor : method_->alphas(*space_)) {
+  for (const nas::AlphaTensor& tensor : first.method->alphas(*first.space)) {
     const auto array =
         std::find_if(arrays.begin(), arrays.end(), [&](const NpzArray& a) { return a.name == tensor.name; });
     MIXOP_CHECK(array != arrays.end() && !array->shape.empty(), file.string(), ": has no array ", tensor.name);
@@ -87,9 +103,9 @@ const std::vector<nas::TableValues>& AlphaRun::alphas(int epoch) const {
 
 std::vector<nas::StrengthHistory> AlphaRun::strengths() const {
   std::vector<nas::StrengthHistory> all;
-  for (const nas::MixTable& table : space_->tables()) all.push_back({table, {}});
-  for (const auto& alphas : history_) {
-    std::vector<nas::TableValues> tables = method_->strengths(*space_, alphas);
+  for (const nas::MixTable& table : space(0).tables()) all.push_back({table, {}});
+  for (int e = 0; e < epochs(); ++e) {
+    std::vector<nas::TableValues> tables = method(e).strengths(space(e), alphas(e));
     for (size_t t = 0; t < all.size(); ++t) all[t].epochs.push_back(std::move(tables.at(t)));
   }
   return all;

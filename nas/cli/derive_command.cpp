@@ -47,8 +47,8 @@ double strength_of(const nas::MixedSpace& space, const std::vector<nas::TableVal
 /// That of the alphas itself first, then different ones, drawn in proportion to the strengths: the largest of each
 /// row after Gumbel noise on the logarithms. The strongest `top` of all.
 std::vector<Near> near(const AlphaRun& run, int epoch, int top, uint64_t seed) {
-  const nas::MixedSpace& space = run.space();
-  const std::vector<nas::TableValues> tables = run.method().strengths(space, run.alphas(epoch));
+  const nas::MixedSpace& space = run.space(epoch);
+  const std::vector<nas::TableValues> tables = run.method(epoch).strengths(space, run.alphas(epoch));
   nas::Random random(seed);
   std::vector<Near> all;
   std::set<nas::Arch> seen;
@@ -86,8 +86,10 @@ struct Derive {
   /// Accuracy with the supernet's weights, norms taking the statistics of the batch.
   std::string best_by_accuracy(const AlphaRun& run, int at) const {
     const Config& config = run.config();
+    MIXOP_CHECK(run.stage(at) == run.stage(run.epochs() - 1), "--by accuracy: epoch ", at, " is of stage ",
+                run.stage(at), ", the weights that are kept are of stage ", run.stage(run.epochs() - 1));
     const datasets::Dataset train = datasets::open_train(config.text("data.name"), config.text("data.root"));
-    const std::unique_ptr<nas::MixedSpace> space = run.method().make_space(run.net(train));
+    const std::unique_ptr<nas::MixedSpace> space = run.make_space(at, train);
     const auto used = first_indices(train.size(), config.integer("data.train_images"), "data.train_images");
     const auto halves = datasets::darts_split(static_cast<int64_t>(used.size()), config.real("data.train_portion"));
     const auto count = static_cast<int64_t>(halves.alphas.size());
@@ -137,7 +139,7 @@ struct Derive {
     const std::vector<nas::StrengthHistory> histories = run.strengths();
     for (const nas::StrengthHistory& h : histories) write(h.table.name + ".svg", nas::plot_strengths(h));
     write("entropy.svg", nas::plot_entropy(histories));
-    if (run.space().space().name() == "darts") {
+    if (run.space(0).space().name() == "darts") {
       const nas::Genotype found = nas::parse_genotype(genotype);
       for (const nas::CellKind kind : {nas::CellKind::normal, nas::CellKind::reduce})
         write(fmt::format("cell_{}.svg", nas::cell_kind_name(kind)),

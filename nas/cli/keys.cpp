@@ -158,7 +158,6 @@ std::vector<Key> search_keys(const nas::AlphaMethodInfo& method) {
       int_key("search.batch", "--batch", d.batch, "images per step").in(1, 1000000),
       int_key("search.seed", "--seed", 2, "of weights, alphas, data order and augmentation").in(0, kLargest)};
   append(keys, shared_space_keys());
-  append(keys, table_score_keys());
   if (method.name == "darts")
     append(keys,
            {int_key("search.order", "--order", 1, "2: alphas look one step of the weights ahead").in(1, 2),
@@ -168,6 +167,7 @@ std::vector<Key> search_keys(const nas::AlphaMethodInfo& method) {
                      "stop once the dominant eigenvalue of the alphas' Hessian, measured with each evaluation, "
                      "has risen by this factor (1.3, Zela et al. 2020); 0: never")
                 .at_least(0)});
+  append(keys, table_score_keys());
   append(keys, weight_keys(d.lr, d.lr_min, d.weight_decay));
   append(
       keys,
