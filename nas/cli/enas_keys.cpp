@@ -63,7 +63,7 @@ std::vector<Key> search_part(const std::string& name, const nas::EnasOptions& o)
 
 std::vector<Key> weight_part(const nas::EnasOptions& o) {
   const std::string clip = "global L2 norm of the gradient, 0: off";
-  return {
+  std::vector<Key> keys = {
       real_key("weights.lr", "--lr", o.lr, "learning rate at each restart, cosine from there").at_least(0),
       real_key("weights.lr_min", "--lr-min", o.lr_min, "where the cosine ends").at_least(0),
       int_key("weights.lr_period", "--lr-period", o.period, "epochs until the first restart").in(1, 1000000),
@@ -74,6 +74,11 @@ std::vector<Key> weight_part(const nas::EnasOptions& o) {
       real_key("weights.grad_clip", "--grad-clip", o.weights.clip,
                o.weights.clip > 0 ? clip : clip + "; the authors' code sets 5 but uses the gradient as it was")
           .at_least(0)};
+  if (o.controller.space == EnasSpace::kEdges)
+    append(keys, {text_key("weights.lr_schedule", "--lr-schedule", "restarts",
+                           "cosines with restarts, or a wave that rises again, as in the benchmark's code")
+                      .one_of({"restarts", "wave"})});
+  return keys;
 }
 
 std::vector<Key> controller_part(const nas::EnasControllerOptions& c, int updates) {
@@ -110,10 +115,7 @@ std::vector<Key> controller_part(const nas::EnasControllerOptions& c, int update
                       .at_least(0),
                   text_key("controller.baseline_moves", "--baseline-moves", "sample",
                            "with every sample, or once an epoch, as in the benchmark's code")
-                      .one_of({"sample", "epoch"}),
-                  text_key("weights.lr_schedule", "--lr-schedule", "restarts",
-                           "cosines with restarts, or a wave that rises again, as in the benchmark's code")
-                      .one_of({"restarts", "wave"})});
+                      .one_of({"sample", "epoch"})});
   if (c.space == EnasSpace::kMacro)
     append(keys,
            {real_key("controller.skip_target", "--skip-target", c.skip_target, "wanted rate of skips")
@@ -135,10 +137,10 @@ std::vector<Key> enas_keys(const std::string& space) {
   append(keys, controller_part(o.controller, o.updates));
   append(keys, data_keys("fashion-mnist"));
   if (o.controller.space == EnasSpace::kEdges) {
-    append(keys, table_score_keys());
     append(keys, {real_key("data.train_portion", "--train-portion", 0.5,
                            "share of the images, the first ones, that trains the weights; the others give rewards")
                       .in(0, 1)});
+    append(keys, table_score_keys());
   } else {
     append(keys, {real_key("data.valid_portion", "--valid-portion", 0.1,
                            "share of the images, the last ones, that rewards are measured on")
