@@ -20,17 +20,23 @@ using nas::EnasSample;
 EnasControllerOptions small(EnasControllerOptions o) {
   o.nodes = 2;
   o.layers = 4;
+  o.edges = 4;
   o.units = 3;
   o.init = 0.7;
   o.aggregate = 3;
   return o;
 }
 
+const EnasControllerOptions kAll[] = {{}, EnasControllerOptions::macro(), EnasControllerOptions::nb201()};
+
 TEST(EnasController, HasTheReferenceCounts) {
   EXPECT_EQ(EnasController({}, 0).parameters().elements(), 41733);
   EXPECT_EQ(EnasController(EnasControllerOptions::macro(), 0).parameters().elements(), 41856);
+  // 32 of the start, 5 x 32 of the embedding, twice (64 + 2) x 128 of the LSTM, 33 x 5 of the classifier.
+  EXPECT_EQ(EnasController(EnasControllerOptions::nb201(), 0).parameters().elements(), 17253);
   EXPECT_EQ(EnasControllerOptions{}.length(), 40u);
   EXPECT_EQ(EnasControllerOptions::macro().length(), 78u);
+  EXPECT_EQ(EnasControllerOptions::nb201().length(), 6u);
 }
 
 // Reference 3.2: with the authors' small random parameters only the op bias is felt.
@@ -81,6 +87,25 @@ TEST(EnasController, MacroBeginsAsTheReferenceSays) {
   EXPECT_NEAR(s.skip_penalty, 6 * 0.5 * std::log(0.25 / 0.24), 1e-9);
 }
 
+// Logits begin between -0.1 and 0.1: the classifier's bias within 1 / sqrt(32), over 5, times 2.5, and a little
+// more.
+TEST(EnasController, EdgesBeginNearlyUniform) {
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const EnasController controller(EnasControllerOptions::nb201(), seed);
+    nas::Random random(seed);
+    for (int i = 0; i < 20; ++i) {
+      const EnasSample s = controller.sample(random);
+      EXPECT_NEAR(s.entropy, 6 * std::log(5), 0.03);
+      EXPECT_LT(s.entropy, 6 * std::log(5) - 1e-6);
+      EXPECT_NEAR(s.information, 6 * std::log(5), 6 * 0.2);
+      EXPECT_EQ(s.skip_penalty, 0);
+      const EnasSample again = controller.measure(s.arch);
+      EXPECT_EQ(s.arch, again.arch);
+      EXPECT_EQ(s.information, again.information);
+    }
+  }
+}
+
 TEST(EnasController, ASingleOperationStaysBelowItsBound) {
   // Reference 3.2: with saturated logits one operation reaches 0.461 (normal cell) and 0.376 (reduction cell).
   EnasController controller({}, 0);
@@ -115,6 +140,12 @@ TEST(EnasController, ProbabilitiesOfAllArchitecturesAddToOne) {
         -macro.measure({ops % 6, ops / 6 % 6, code & 1, ops / 36, code >> 1 & 1, code >> 2 & 1}).information);
   }
   EXPECT_NEAR(sum, 1, 1e-9);
+
+  const EnasController edges(small(EnasControllerOptions::nb201()), 3);
+  sum = 0;
+  for (int32_t code = 0; code < 625; ++code)
+    sum += std::exp(-edges.measure({code % 5, code / 5 % 5, code / 25 % 5, code / 125}).information);
+  EXPECT_NEAR(sum, 1, 1e-9);
 }
 
 TEST(EnasController, RefusesWhatIsNotOfItsSpace) {
@@ -125,6 +156,10 @@ TEST(EnasController, RefusesWhatIsNotOfItsSpace) {
   EXPECT_THROW((void)controller.measure(arch), Error);
   EXPECT_THROW(EnasController({.skip_target = 1}, 0), Error);
   EXPECT_THROW(EnasController({.aggregate = 0}, 0), Error);
+  EXPECT_THROW(EnasController({.lstm_layers = 0}, 0), Error);
+  EXPECT_THROW(EnasController({.space = nas::EnasSpace::kEdges, .edges = 0}, 0), Error);
+  const EnasController edges(EnasControllerOptions::nb201(), 0);
+  EXPECT_THROW((void)edges.measure({0, 1, 2, 3, 4, 5}), Error);
 }
 
 // What gradient() differentiates, in plain loops.
@@ -138,9 +173,10 @@ double loss(const EnasController& c, const std::vector<Arch>& archs, const std::
 }
 
 TEST(EnasController, GradientAgreesWithDifferences) {
-  for (const bool micro : {true, false}) {
-    EnasControllerOptions options = small(micro ? EnasControllerOptions{} : EnasControllerOptions::macro());
-    if (micro) options.temperature = 1.7;
+  for (const EnasControllerOptions& all : kAll) {
+    EnasControllerOptions options = small(all);
+    const bool micro = all.space == nas::EnasSpace::kMicro;
+    if (all.space != nas::EnasSpace::kMacro) options.temperature = 1.7;
     EnasController controller(options, 5, DType::kF64);
     double* parameters = controller.parameters().flat().as<double>();
     if (micro) {  // out of saturation, so that the bias is seen
@@ -196,11 +232,65 @@ TEST(EnasController, MovesTheBaselineBeforeTheAdvantage) {
   EXPECT_EQ(controller.waiting(), 1u);
 }
 
+TEST(EnasController, HoldsTheBaselineForAnEpoch) {
+  EnasControllerOptions o = small(EnasControllerOptions::nb201());
+  o.hold_baseline = true;
+  o.aggregate = 10;
+  EnasController controller(o, 1);
+  nas::Random random(0);
+  const EnasSample s = controller.sample(random);
+  const double entropy = o.entropy_weight * s.entropy;
+  for (const double accuracy : {0.5, 0.25}) {
+    controller.learn(s, accuracy);
+    EXPECT_EQ(controller.baseline(), accuracy);
+  }
+  controller.end_epoch();
+  for (const double accuracy : {0.75, 0.5}) {
+    controller.learn(s, accuracy);
+    EXPECT_NEAR(controller.baseline(), 0.99 * 0.25 + 0.01 * (accuracy + entropy), 1e-12);
+  }
+  const nas::Json advantages = controller.save().at("advantages");
+  EXPECT_NEAR(advantages.at(0).get<double>(), entropy, 1e-12);
+  EXPECT_NEAR(advantages.at(2).get<double>(), 0.99 * (0.5 + entropy), 1e-12);
+}
+
+// With beta1 = 0 a first step is along g / (|g| + epsilon): PyTorch's Adam corrects v before it adds epsilon,
+// TensorFlow's after, which makes epsilon larger by 1 / sqrt(1 - beta2).
+TEST(EnasController, MakesTheFirstStepOfItsAdam) {
+  for (const EnasControllerOptions& all : {EnasControllerOptions{}, EnasControllerOptions::nb201()}) {
+    const bool edges = all.space == nas::EnasSpace::kEdges;
+    for (const double clip : {0.0, 1e-3}) {
+      EnasControllerOptions o = small(all);
+      o.aggregate = 1;
+      o.clip = clip;
+      EnasController controller(o, 1, DType::kF64);
+      nas::Random random(0);
+      const EnasSample s = controller.sample(random);
+      const double reward = 0.5 + o.entropy_weight * s.entropy;
+      std::vector<double> gradient = controller.gradient({s.arch}, {reward - (1 - o.baseline_decay) * reward});
+      double norm = 0;
+      for (const double g : gradient) norm += g * g;
+      norm = std::sqrt(norm);
+      ASSERT_GT(norm, 1e-2);
+      const double scale = clip > 0 ? clip / norm : 1, eps = edges ? o.eps : o.eps / std::sqrt(1 - o.beta2);
+      const kernels::View v = controller.parameters().flat();
+      const std::vector<double> before(v.as<double>(), v.as<double>() + gradient.size());
+      controller.learn(s, 0.5);
+      for (size_t i = 0; i < gradient.size(); ++i) {
+        const double g = scale * gradient[i];
+        EXPECT_NEAR(v.as<double>()[i], before[i] - o.lr * g / (std::abs(g) + eps), 1e-12) << i;
+      }
+    }
+  }
+}
+
 // Reward: the share of the wanted operation.
 double share(const EnasControllerOptions& o, const Arch& arch, int32_t wanted) {
   double count = 0, all = 0;
   if (o.space == nas::EnasSpace::kMicro) {
     for (size_t i = 1; i < arch.size(); i += 2, ++all) count += arch[i] == wanted;
+  } else if (o.space == nas::EnasSpace::kEdges) {
+    for (const int32_t op : arch) ++all, count += op == wanted;
   } else {
     for (size_t at = 0, layer = 0; at < arch.size(); at += ++layer, ++all) count += arch[at] == wanted;
   }
@@ -208,8 +298,8 @@ double share(const EnasControllerOptions& o, const Arch& arch, int32_t wanted) {
 }
 
 TEST(EnasController, LearnsAToyReward) {
-  for (const bool micro : {true, false}) {
-    EnasControllerOptions o = micro ? EnasControllerOptions{} : EnasControllerOptions::macro();
+  for (EnasControllerOptions o : kAll) {
+    const bool micro = o.space == nas::EnasSpace::kMicro;
     o.nodes = 2;
     o.layers = 3;
     o.units = 8;
@@ -235,8 +325,7 @@ TEST(EnasController, LearnsAToyReward) {
   }
 }
 
-TEST(EnasController, GoesOnFromAnySampleBitForBit) {
-  const EnasControllerOptions o = small(EnasControllerOptions::macro());
+void goes_on_from_any_sample(const EnasControllerOptions& o) {
   const auto run = [&](EnasController& c, nas::Random& random, int samples) {
     for (int i = 0; i < samples; ++i) {
       const EnasSample s = c.sample(random);
@@ -257,6 +346,11 @@ TEST(EnasController, GoesOnFromAnySampleBitForBit) {
   }
   EnasController other({}, 0);
   EXPECT_THROW(other.load(whole.save()), Error);
+}
+
+TEST(EnasController, GoesOnFromAnySampleBitForBit) {
+  goes_on_from_any_sample(small(EnasControllerOptions::macro()));
+  goes_on_from_any_sample(small(EnasControllerOptions::nb201()));
 }
 
 }  // namespace

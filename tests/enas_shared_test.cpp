@@ -11,8 +11,11 @@
 #include "autograd/plan.h"
 #include "nas/network.h"
 #include "nas/random.h"
+#include "nas/search/enas.h"
 #include "nas/sharing/enas_macro.h"
 #include "nas/sharing/enas_micro.h"
+#include "nas/sharing/nb201_mixed.h"
+#include "nas/space/nb201.h"
 
 namespace mixop::nas {
 namespace {
@@ -149,6 +152,24 @@ TEST(EnasShared, MacroArchitecturesEqualTheirOwnNetworks) {
           [&](Graph& g, Value x, Stores& s, bool t) { return build_enas_macro_child(g, x, s, options, arch, t); },
           8, way.compile);
       expect_same(shared.run(arch), alone.run({}), way.share);
+    }
+  }
+}
+
+TEST(EnasShared, EdgesEqualTheirOwnNetworks) {
+  const NetworkScale scale{.channels = 4, .cells = 1, .height = 8, .width = 8};
+  const SharedNetwork network = shared_network(nb201_mixed_space({.scale = scale, .affine = true}));
+  EXPECT_EQ(network.height * network.width * network.image_channels, 8 * 8 * 3);
+  const Nb201Space space;
+  for (const Way& way : kWays) {
+    Program shared(network.build, 8, way.compile);
+    Random random(13);
+    for (int i = 0; i < 3; ++i) {
+      const Arch arch = i ? space.sample(random) : space.parse("310324");
+      SCOPED_TRACE(space.format(arch));
+      Program alone([&](Graph& g, Value x, Stores& s, bool t) { return space.build(g, x, s, arch, scale, t); }, 8,
+                    way.compile);
+      expect_same(shared.run(network.choices(arch)), alone.run({}), way.share);
     }
   }
 }

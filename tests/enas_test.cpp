@@ -106,6 +106,19 @@ TEST(CosineRestarts, FallAtTheReferenceEpochs) {
               autograd::cosine_lr(0.1, 0, static_cast<double>(e), 50));
 }
 
+TEST(CosineRestarts, OrAWaveThatRisesAgain) {
+  EnasOptions o = small();
+  o.wave = true;
+  EnasSearch search(o, linear(), {{kBatch}, {}}, DType::kF64);
+  const auto at = [&](int epoch) {
+    search.begin_epoch(epoch);
+    return search.learning_rate();
+  };
+  for (const int top : {0, 20, 40}) EXPECT_NEAR(at(top), 0.05, 1e-12) << top;
+  for (const int bottom : {10, 30}) EXPECT_NEAR(at(bottom), 0.0005, 1e-12) << bottom;
+  EXPECT_NEAR(at(13), at(7), 1e-12);
+}
+
 TEST(Enas, EachPhaseMovesItsOwn) {
   EnasSearch search(small(), linear(), {{kBatch}, {kBatch}});
   const Images train(1), valid(2);
@@ -201,7 +214,12 @@ TEST(Enas, GoesOnFromAnyStepBitForBit) {
 }
 
 TEST(Enas, HasTheDefaultsOfTheScripts) {
-  const EnasOptions micro, macro = EnasOptions::macro();
+  const EnasOptions micro, macro = EnasOptions::macro(), nb201 = EnasOptions::nb201();
+  EXPECT_EQ(nb201.epochs, 250);
+  EXPECT_EQ(2 * nb201.l2, 2.5e-4);  // the weight decay of PyTorch's SGD
+  EXPECT_EQ(nb201.weights.clip, 5);
+  EXPECT_EQ(nb201.updates * nb201.controller.aggregate, 1000);
+  EXPECT_EQ(autograd::cosine_restarts_lr(nb201.lr, nb201.lr_min, 20, nb201.period, nb201.factor), 0.05);
   EXPECT_EQ(micro.epochs, 150);
   EXPECT_EQ(macro.epochs, 310);
   EXPECT_EQ(micro.l2, 1e-4);

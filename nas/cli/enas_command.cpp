@@ -35,7 +35,7 @@ struct EnasCommand {
 
 }  // namespace
 
-std::vector<std::string> enas_search_names() { return {"enas-micro", "enas-macro"}; }
+std::vector<std::string> enas_search_names() { return {"enas-micro", "enas-macro", "enas-nb201"}; }
 
 void add_enas_searches(CLI::App& search, Action& action) {
   for (const std::string& name : enas_search_names()) {

@@ -1,4 +1,4 @@
-// `mixop search enas-micro|enas-macro`.
+// `mixop search enas-micro|enas-macro|enas-nb201`.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// Keys of `mixop search enas-micro|enas-macro`, with the settings of the authors' scripts as fallbacks.
+// Keys of `mixop search enas-micro|enas-macro|enas-nb201`, with the settings of the authors' scripts (of the
+// benchmark's code for enas-nb201) as fallbacks.
 #pragma once
 
 #include <string>
@@ -9,7 +10,9 @@
 
 namespace mixop::cli {
 
-/// `space`: "enas-micro" or "enas-macro".
+/// Of "enas-micro", "enas-macro", "enas-nb201".
+nas::EnasSpace enas_space(const std::string& name);
+/// `space`: one of these names.
 std::vector<Key> enas_keys(const std::string& space);
 /// What the keys say.
 nas::EnasOptions enas_options(const Config& config);

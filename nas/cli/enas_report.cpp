@@ -51,6 +51,19 @@ nas::Score EnasTask::on_one_batch(const nas::Arch& arch, int64_t number) {
   return search_->score(arch, view(eval_loader_->next()));
 }
 
+// The supernet scores the table's sample as rewards are measured.
+std::string EnasTask::score_by_table(const nas::Arch& found) {
+  std::vector<nas::ScoredPath> scored;
+  for (const nas::Arch& arch : table_->sample()) {
+    nas::Score score;
+    eval_loader_->seek({0, 0});
+    for (int64_t i = 0; i < table_->batches(eval_loader_->batches_per_epoch()); ++i)
+      score += search_->score(arch, view(eval_loader_->next()));
+    scored.push_back({arch, 0, 100 * score.accuracy()});
+  }
+  return table_->report(found, scored);
+}
+
 std::string EnasTask::choose_best(RunDirectory& directory) {
   nas::Random random(options_.seed, kResultStream), uniform(options_.seed, kRandomStream);
   std::vector<Candidate> drawn;
@@ -90,6 +103,7 @@ std::string EnasTask::choose_best(RunDirectory& directory) {
       ours.value, ours.error, candidates_, others.value, others.error);
   if (ours.value + ours.error < others.value - others.error)
     text += "warning: the controller's architectures are worse than random ones\n";
+  if (mixed_) text += nas::describe_candidates(*mixed_, best.arch) + score_by_table(best.arch);
   return text;
 }
 

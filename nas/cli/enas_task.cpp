@@ -10,15 +10,21 @@
 #include "nas/cli/enas_keys.h"
 #include "nas/sharing/enas_macro.h"
 #include "nas/sharing/enas_micro.h"
+#include "nas/sharing/nb201_mixed.h"
+#include "nas/space/nb201.h"
 
 namespace mixop::cli {
 namespace {
 
 constexpr uint64_t kEvaluationStream = 1;  // of random numbers; the search has stream 0
+constexpr size_t kShown = 10;              // architectures written down after an epoch
 
-// Both parts of the images, at least one each.
-datasets::IndexSplit split(const std::vector<int64_t>& all, double valid_portion) {
+// Both parts of the images, at least one each. NAS-Bench-201 halves them as DARTS does.
+datasets::IndexSplit split(const std::vector<int64_t>& all, const Config& config) {
   const auto n = static_cast<int64_t>(all.size());
+  if (enas_space(config.text("search.space")) == nas::EnasSpace::kEdges)
+    return datasets::darts_split(n, config.real("data.train_portion"));
+  const double valid_portion = config.real("data.valid_portion");
   const auto valid = static_cast<int64_t>(std::llround(static_cast<double>(n) * valid_portion));
   MIXOP_CHECK(valid >= 1 && valid < n, "data.valid_portion = ", valid_portion, " of ", n,
               " images leaves no image to train on or none to validate with");
@@ -35,8 +41,8 @@ EnasTask::EnasTask(Config& config, nas::Ledger& ledger, const autograd::CompileO
   train_ = datasets::open_train(config.text("data.name"), config.text("data.root"));
   fill_augment(config);
   const datasets::Augment augment = training_augment(config, train_);
-  const auto parts = split(first_indices(train_.size(), config.integer("data.train_images"), "data.train_images"),
-                           config.real("data.valid_portion"));
+  const auto parts =
+      split(first_indices(train_.size(), config.integer("data.train_images"), "data.train_images"), config);
   const bool resident = images_on_device(config);
   using datasets::Order;
   const auto loader = [&](const std::vector<int64_t>& indices, const datasets::Augment& a, Order order,
@@ -53,8 +59,10 @@ EnasTask::EnasTask(Config& config, nas::Ledger& ledger, const autograd::CompileO
   nas::ImageSource images;
   if (resident) images = add_resident(resident_, "train", train_);
   const nas::EnasSearch::BatchSizes sizes{batch_sizes(*train_loader_), batch_sizes(*eval_loader_)};
+  nas::SharedNetwork network = this->network(config);
+  if (mixed_) table_ = std::make_unique<TableScore>(config, mixed_->space());
   search_ =
-      std::make_unique<nas::EnasSearch>(options_, network(config), sizes, kernels::DType::kF32, compile, images);
+      std::make_unique<nas::EnasSearch>(options_, std::move(network), sizes, kernels::DType::kF32, compile, images);
   if (resident) fill_resident(resident_, "train", train_, augment);
   for (const int64_t n : sizes.train) weight_cost_[n] = nas::cost_of(search_->weight_plan(n), n);
   for (const int64_t n : sizes.score) score_cost_[n] = nas::cost_of(search_->score_plan(n), n);
@@ -64,6 +72,18 @@ EnasTask::EnasTask(Config& config, nas::Ledger& ledger, const autograd::CompileO
 
 // Also makes the space, whose sizes are the network's.
 nas::SharedNetwork EnasTask::network(const Config& c) {
+  if (options_.controller.space == nas::EnasSpace::kEdges) {
+    space_ = std::make_unique<nas::Nb201Space>();
+    mixed_ = nas::nb201_mixed_space({.scale = {.channels = c.integer("search.channels"),
+                                               .cells = static_cast<int>(c.integer("search.cells")),
+                                               .classes = train_.classes,
+                                               .height = train_.height,
+                                               .width = train_.width,
+                                               .image_channels = train_.channels},
+                                     .affine = c.on("search.affine"),
+                                     .track = c.on("search.track")});
+    return nas::shared_network(mixed_);
+  }
   const auto fill = [&](auto o) {
     o.layers = static_cast<int>(c.integer("search.layers"));
     o.channels = c.integer("search.channels");
@@ -80,7 +100,7 @@ nas::SharedNetwork EnasTask::network(const Config& c) {
   network.width = train_.width;
   network.image_channels = train_.channels;
   using autograd::Graph;
-  if (c.text("search.space") == "enas-micro") {
+  if (options_.controller.space == nas::EnasSpace::kMicro) {
     space_ = std::make_unique<nas::EnasMicroSpace>();
     auto o = fill(nas::EnasMicroOptions());
     o.auxiliary = c.on("search.auxiliary");
@@ -150,7 +170,7 @@ std::optional<nas::Score> EnasTask::evaluate(nas::Ledger& ledger, const GoOn& go
 }
 
 void EnasTask::end_epoch(int epoch, RunDirectory& directory) {
-  const auto shown = std::min(evaluated_.size(), static_cast<size_t>(candidates_));
+  const auto shown = std::min({evaluated_.size(), static_cast<size_t>(candidates_), kShown});
   for (size_t i = 0; i < shown; ++i) {
     const Candidate& c = evaluated_[i];
     directory.genotypes().line(fmt::format("{}\t{:.4f}\t{}", epoch, c.quick.accuracy(), space_->format(c.arch)));
@@ -164,6 +184,7 @@ void EnasTask::end_epoch(int epoch, RunDirectory& directory) {
     if (!first_samples_.count) first_samples_ = samples_;
     last_samples_ = samples_;
   }
+  search_->controller().end_epoch();
   samples_ = {};
   step_ = 0;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nas/cli/run_data.h"
+#include "nas/cli/table_score.h"
 #include "nas/cli/task.h"
 #include "nas/search/enas.h"
 
@@ -57,9 +58,12 @@ class EnasTask final : public Task {
   nas::SharedNetwork network(const Config& config);
   nas::Score on_one_batch(const nas::Arch& arch, int64_t number);
   std::string choose_best(RunDirectory& directory);
+  std::string score_by_table(const nas::Arch& found);
 
   nas::EnasOptions options_;
   std::unique_ptr<nas::Space> space_;
+  std::shared_ptr<const nas::MixedSpace> mixed_;  // of enas-nb201, as is the table
+  std::unique_ptr<TableScore> table_;
   int64_t candidates_, finalists_;
   datasets::Dataset train_;
   std::unique_ptr<datasets::Loader> train_loader_, valid_loader_, eval_loader_;

@@ -25,6 +25,39 @@ EnasOptions EnasOptions::macro() {
   return o;
 }
 
+EnasOptions EnasOptions::nb201() {
+  EnasOptions o;
+  o.controller = EnasControllerOptions::nb201();
+  o.epochs = 250;
+  o.factor = 1;
+  o.l2 = 1.25e-4;  // a weight decay of 2.5e-4: that is of l2's gradient, 2 * l2 * weight
+  o.weights.clip = 5;
+  o.updates = 50;
+  return o;
+}
+
+SharedNetwork shared_network(std::shared_ptr<const MixedSpace> space) {
+  SharedNetwork network;
+  const auto image = space->image();
+  network.height = image[0];
+  network.width = image[1];
+  network.image_channels = image[2];
+  // A candidate that is not carried out is absent from its sum, so that all weights may be 1.
+  network.build = [space](Graph& g, Value images, Stores& stores, bool training) {
+    std::vector<Mixing> mixing;
+    for (const MixTable& table : space->tables())
+      mixing.push_back({autograd::constant(g, {table.rows, static_cast<int64_t>(table.columns.size())}, 1),
+                        add_choices(g, table.rows)});
+    return space->build(g, images, stores, mixing, training);
+  };
+  network.choices = [space](const Arch& arch) {
+    std::vector<int32_t> choices;
+    for (const RowChoices& table : space->path(arch)) choices.insert(choices.end(), table.begin(), table.end());
+    return choices;
+  };
+  return network;
+}
+
 EnasSearch::EnasSearch(const EnasOptions& options, SharedNetwork network, const BatchSizes& sizes,
                        kernels::DType real, const autograd::CompileOptions& compile_options, ImageSource images)
     : options_(options),
@@ -67,8 +100,10 @@ EnasSearch::Step EnasSearch::compile(bool training, int64_t batch) {
 }
 
 void EnasSearch::begin_epoch(int epoch) {
-  stores_.optimizer.set("weights.lr", autograd::cosine_restarts_lr(options_.lr, options_.lr_min, epoch,
-                                                                   options_.period, options_.factor));
+  const EnasOptions& o = options_;
+  stores_.optimizer.set("weights.lr",
+                        o.wave ? autograd::cosine_lr(o.lr, o.lr_min, epoch, static_cast<double>(o.period))
+                               : autograd::cosine_restarts_lr(o.lr, o.lr_min, epoch, o.period, o.factor));
 }
 
 PendingScore EnasSearch::run(std::map<int64_t, Step>& steps, const Arch& arch, const Batch& batch) {

@@ -12,6 +12,7 @@
 #include "nas/batch.h"
 #include "nas/network.h"
 #include "nas/search/enas_controller.h"
+#include "nas/sharing/mixed_space.h"
 
 namespace mixop::nas {
 
@@ -22,12 +23,16 @@ struct SharedNetwork {
   int64_t height = 32, width = 32, image_channels = 3;
 };
 
-/// Defaults are those of the micro script; macro() has the other's.
+/// The supernet of a space as such a network: the choices of an architecture's path are all that it needs.
+SharedNetwork shared_network(std::shared_ptr<const MixedSpace> space);
+
+/// Defaults are those of the micro script; macro() has the other's, nb201() those of the benchmark.
 struct EnasOptions {
   EnasControllerOptions controller;
   int epochs = 150;
   double lr = 0.05, lr_min = 0.0005;  ///< cosine per epoch with warm restarts
   int64_t period = 10, factor = 2;    ///< epochs until the first restart, and how much longer each later one takes
+  bool wave = false;                  ///< no restarts: the cosine rises again, a period down and a period up
   double l2 = 1e-4;                   ///< the loss has l2 * sum of squares of all weights, without 1/2
   autograd::Sgd weights{.momentum = 0.9, .nesterov = true};  ///< weight_decay is set from l2
   double auxiliary_weight = 0.4;
@@ -35,6 +40,7 @@ struct EnasOptions {
   uint64_t seed = 0;
 
   static EnasOptions macro();
+  static EnasOptions nb201();
 };
 
 class EnasSearch {

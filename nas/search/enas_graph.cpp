@@ -31,7 +31,12 @@ std::string numbered(const char* what, size_t at) { return kernels::text(what, "
 
 EnasGraph::EnasGraph(autograd::Graph& graph, const EnasControllerOptions& options,
                      autograd::TensorStore& parameters, int64_t archs)
-    : g_(graph), options_(options), parameters_(parameters), archs_(archs), hidden_(zeros()), cell_(zeros()) {}
+    : g_(graph),
+      options_(options),
+      parameters_(parameters),
+      archs_(archs),
+      hidden_(static_cast<size_t>(options.lstm_layers), zeros()),
+      cell_(hidden_) {}
 
 Value EnasGraph::parameter(const std::string& name) {
   return g_.tensor(parameters_, name, parameters_.entry(parameters_.find(name)).shape);
@@ -43,13 +48,21 @@ Value EnasGraph::zeros() { return autograd::zeros(g_, {archs_, options_.units});
 Value EnasGraph::start() { return add(g_, zeros(), parameter("start")); }
 
 Value EnasGraph::advance(Value input) {
-  const Value gates = matmul(g_, concat(g_, {input, hidden_}), parameter("lstm"));
-  const auto gate = [&](int64_t i, Unary kind) {
-    return function(autograd::slice(g_, gates, i * options_.units, options_.units), kind);
-  };
-  const Value fresh = mul(g_, gate(0, Unary::kSigmoid), gate(3, Unary::kTanh));
-  cell_ = add(g_, mul(g_, gate(1, Unary::kSigmoid), cell_), fresh);
-  return hidden_ = mul(g_, gate(2, Unary::kSigmoid), function(cell_, Unary::kTanh));
+  Value x = input;
+  for (size_t layer = 0; layer < hidden_.size(); ++layer) {
+    Value &hidden = hidden_[layer], &cell = cell_[layer];
+    const std::string name = lstm_name(static_cast<int>(layer));
+    Value gates = matmul(g_, concat(g_, {x, hidden}), parameter(name));
+    if (parameters_.find(name + ".bias") >= 0)
+      gates = add(g_, gates, reduce_sum(g_, parameter(name + ".bias"), {0}));
+    const auto gate = [&](int64_t i, Unary kind) {
+      return function(autograd::slice(g_, gates, i * options_.units, options_.units), kind);
+    };
+    const Value fresh = mul(g_, gate(0, Unary::kSigmoid), gate(3, Unary::kTanh));
+    cell = add(g_, mul(g_, gate(1, Unary::kSigmoid), cell), fresh);
+    x = hidden = mul(g_, gate(2, Unary::kSigmoid), function(cell, Unary::kTanh));
+  }
+  return x;
 }
 
 Value EnasGraph::key(Value hidden) { return matmul(g_, hidden, parameter("anchor.key")); }

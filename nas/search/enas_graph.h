@@ -45,7 +45,7 @@ class EnasGraph {
   const EnasControllerOptions& options_;
   autograd::TensorStore& parameters_;
   int64_t archs_;
-  Row hidden_, cell_;
+  std::vector<Row> hidden_, cell_;  // by layer of the LSTM
   std::vector<Row> log_probabilities_, penalties_;
 };
 

@@ -27,8 +27,8 @@ EnasNumbers::EnasNumbers(const EnasControllerOptions& options, autograd::TensorS
                          const Arch* given)
     : options_(options),
       units_(static_cast<size_t>(options.units)),
-      hidden_(units_),
-      cell_(units_),
+      hidden_(static_cast<size_t>(options.lstm_layers), Row(units_)),
+      cell_(hidden_),
       random_(random),
       given_(given) {
   const bool exact = parameters.dtype() == kernels::DType::kF64;
@@ -54,15 +54,22 @@ Row EnasNumbers::product(const Row& x, const std::string& matrix) const {
 }
 
 Row EnasNumbers::advance(const Row& input) {
-  Row both = input;
-  both.insert(both.end(), hidden_.begin(), hidden_.end());
-  const Row gates = product(both, "lstm");
-  for (size_t u = 0; u < units_; ++u) {
-    const double i = sigmoid(gates[u]), f = sigmoid(gates[units_ + u]), o = sigmoid(gates[2 * units_ + u]);
-    cell_[u] = f * cell_[u] + i * std::tanh(gates[3 * units_ + u]);
-    hidden_[u] = o * std::tanh(cell_[u]);
+  Row x = input;
+  for (size_t layer = 0; layer < hidden_.size(); ++layer) {
+    Row &hidden = hidden_[layer], &cell = cell_[layer];
+    x.insert(x.end(), hidden.begin(), hidden.end());
+    const std::string name = lstm_name(static_cast<int>(layer));
+    Row gates = product(x, name);
+    if (const auto bias = parameters_.find(name + ".bias"); bias != parameters_.end())
+      for (size_t i = 0; i < bias->second.size(); ++i) gates[i % gates.size()] += bias->second[i];
+    for (size_t u = 0; u < units_; ++u) {
+      const double i = sigmoid(gates[u]), f = sigmoid(gates[units_ + u]), o = sigmoid(gates[2 * units_ + u]);
+      cell[u] = f * cell[u] + i * std::tanh(gates[3 * units_ + u]);
+      hidden[u] = o * std::tanh(cell[u]);
+    }
+    x = hidden;
   }
-  return hidden_;
+  return x;
 }
 
 Row EnasNumbers::scores(const std::vector<Row>& keys, const Row& hidden) {

@@ -38,7 +38,7 @@ class EnasNumbers {
   const EnasControllerOptions& options_;
   size_t units_;
   std::map<std::string, Row> parameters_;
-  Row hidden_, cell_;
+  std::vector<Row> hidden_, cell_;  // by layer of the LSTM
   Random* random_;
   const Arch* given_;
   EnasSample sample_;

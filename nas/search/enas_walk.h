@@ -2,7 +2,7 @@
 // (nas/search/enas_numbers.h), and as a graph, to learn (nas/search/enas_graph.h). A Math has a Row of values and
 //   start()                 what the LSTM is fed at first and where nothing was chosen
 //   zeros()                 a row of units
-//   advance(input)          one step of the LSTM, returns the hidden state
+//   advance(input)          one step of the LSTM, returns the hidden state of its last layer
 //   key(hidden)             what attention compares with
 //   scores(keys, hidden)    attention over earlier nodes, one logit for each
 //   operations(hidden)      one logit for each operation
@@ -62,9 +62,22 @@ void walk_macro(Math& m, const EnasControllerOptions& o) {
 }
 
 template <class Math>
+void walk_edges(Math& m, const EnasControllerOptions& o) {
+  typename Math::Row input = m.start();
+  for (size_t edge = 0; edge < static_cast<size_t>(o.edges); ++edge)
+    input = m.embedding(m.choose(edge, m.bounded(m.operations(m.advance(input)), o.tanh_constant)));
+}
+
+template <class Math>
 void walk(Math& m, const EnasControllerOptions& o) {
-  if (o.space == EnasSpace::kMicro) walk_micro(m, o);
-  else walk_macro(m, o);
+  switch (o.space) {
+    case EnasSpace::kMicro:
+      return walk_micro(m, o);
+    case EnasSpace::kMacro:
+      return walk_macro(m, o);
+    case EnasSpace::kEdges:
+      return walk_edges(m, o);
+  }
 }
 
 /// What the micro space adds to the logits of its normal cell, in favour of convolutions.

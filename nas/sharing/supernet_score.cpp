@@ -75,9 +75,9 @@ std::vector<Arch> ranking_sample(const Space& space, int count) {
 
 Table open_score_table(const std::string& file, const Space& space) {
   Table table = Table::open(std::filesystem::path(file));
-  MIXOP_CHECK(table.space().name() == space.name(), file, ": is a table of the space ", table.space().name(),
-              ", but the search is of ", space.name(), "; give a table of that space, or --space ",
-              table.space().name());
+  const std::string theirs = table.space().name();
+  MIXOP_CHECK(theirs == space.name(), file, ": is a table of the space ", theirs, ", but the search is of ",
+              space.name(), "; give a table of that space", theirs == "nb201" ? ", or --space nb201" : "");
   return table;
 }
 
