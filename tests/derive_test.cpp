@@ -70,7 +70,7 @@ TEST(Derive, GivesTheGenotypeOfAnyEpochAndPictures) {
 TEST(Derive, ByAccuracyListsTheBestFirst) {
   const TemporaryDirectory dir;
   const std::string out = dir / "run";
-  ASSERT_EQ(run(kShort + Arguments{"--out", out}).status, 0);
+  ASSERT_EQ(run(kShort + Arguments{"--set", "search.nodes=4", "--out", out}).status, 0);
   const Outcome o = run({"derive", out, "--by", "accuracy", "--top", "4", "--threads", "1"});
   ASSERT_EQ(o.status, 0) << o.err;
   std::vector<double> accuracies;
@@ -85,6 +85,25 @@ TEST(Derive, ByAccuracyListsTheBestFirst) {
   EXPECT_TRUE(std::is_sorted(accuracies.rbegin(), accuracies.rend()));
   EXPECT_NE(o.out.find("genotype = " + first + "\n"), std::string::npos) << o.out;
   EXPECT_EQ(run({"derive", out, "--by", "accuracy", "--top", "4", "--threads", "1"}).out, o.out);
+}
+
+/// Candidates that a stage has dropped are neither named nor looked for in the checkpoint.
+TEST(Derive, FollowsTheStagesOfAMethod) {
+  const TemporaryDirectory dir;
+  const std::string out = dir / "run";
+  Arguments search = kSearch + Arguments{"--warmup",        "0",     "--deepen",       "0",     "--set",
+                                         "search.epochs=1", "--set", "search.nodes=4", "--out", out};
+  search[1] = "p-darts";
+  ASSERT_EQ(run(search).status, 0);
+  std::istringstream genotypes(read(dir / "run" / "genotypes.txt"));
+  std::string line;
+  for (int epoch = 0; std::getline(genotypes, line); ++epoch)
+    EXPECT_NE(run({"derive", out, "--epoch", std::to_string(epoch)}).out.find(line.substr(2)), std::string::npos)
+        << epoch;
+  const Outcome o = run({"derive", out, "--by", "accuracy", "--top", "2", "--threads", "1"});
+  EXPECT_EQ(o.status, 0) << o.err;
+  const Outcome early = run({"derive", out, "--by", "accuracy", "--epoch", "0"});
+  EXPECT_NE(early.err.find("epoch 0 is of stage 0"), std::string::npos) << early.err;
 }
 
 TEST(Derive, SaysWhatIsMissing) {

@@ -66,6 +66,15 @@ std::vector<Near> near(const AlphaRun& run, int epoch, int top, uint64_t seed) {
   return all;
 }
 
+/// The candidates that the supernet has in that stage of the method, by table.
+std::vector<std::vector<bool>> kept(const nas::AlphaMethod& method, const nas::MixedSpace& space) {
+  nas::Graph g;
+  nas::Stores stores(kernels::DType::kF32, 0);
+  std::vector<std::vector<bool>> all;
+  for (const nas::Mixing& m : method.mix(g, stores, space, nas::StepKind::kEvaluation)) all.push_back(m.kept);
+  return all;
+}
+
 struct Derive {
   std::string run_path, by = "alpha", out;
   int64_t epoch = -1, top = 10, images = 0, seed = 0;
@@ -106,8 +115,8 @@ struct Derive {
     MIXOP_CHECK(fs::exists(latest), run_path, ": has no checkpoint, and so no weights of the supernet");
     const Checkpoint saved = read_checkpoint(latest);
     nas::Stores stores(kernels::DType::kF32, 0);
-    nas::PathScorer scorer(*space, stores, {}, {batch_sizes(loader)}, std::make_shared<autograd::Arena>(),
-                           {.threads = threads});
+    nas::PathScorer scorer(*space, stores, {.kept = kept(run.method(at), *space)}, {batch_sizes(loader)},
+                           std::make_shared<autograd::Arena>(), {.threads = threads});
     for (autograd::TensorStore* store : {&stores.weights, &stores.state}) store->bind();
     autograd::from_safetensors(saved.file("weights.safetensors"), (saved.path / "weights.safetensors").string(),
                                {&stores.weights, &stores.state});

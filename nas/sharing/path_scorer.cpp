@@ -45,7 +45,8 @@ PathPlan PathScorer::compile(bool training, int64_t batch, const ImageSource& so
   Graph g(stores_.weights.dtype());
   const Value images = images_of(g, source, {batch, height, width, channels});
   const Value labels = g.input("labels", {batch}, kernels::DType::kI32);
-  const std::vector<Mixing> mixing = sampled_mixing(g, space_, options_.candidates);
+  std::vector<Mixing> mixing = sampled_mixing(g, space_, options_.candidates);
+  for (size_t t = 0; t < options_.kept.size(); ++t) mixing.at(t).kept = options_.kept[t];
   const Value logits = space_.build(g, images, stores_, mixing, training).logits;
   const Value loss = autograd::cross_entropy(g, logits, labels, 0.0, kernels::Reduction::kMean);
   const Value correct = autograd::top1(g, logits, labels);

@@ -29,6 +29,7 @@ class PathScorer {
     Statistics statistics = Statistics::kBatch;
     Candidates candidates = Candidates::kChosen;
     ImageSource valid_images{}, train_images{};  ///< of scoring, of recalibration
+    std::vector<std::vector<bool>> kept{};       ///< by table, see Mixing::kept; empty: all
   };
   /// The space and the stores must outlive the scorer. When the stores are bound they must hold the tensors of the
   /// supernet already; else binding is the caller's.
