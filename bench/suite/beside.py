@@ -1,4 +1,5 @@
-"""Our step and the peer's in turns within one run: the search step beside its fastest variants, and a derived network."""
+"""Our step and the peer's in turns within one run: the search step beside its fastest variants, a derived network, and
+the weights' step of an ENAS search."""
 import json
 
 from .peers import find_python
@@ -9,6 +10,8 @@ DERIVED = ["--network", "darts_v2", "--auxiliary"]  # C=36, 20 cells, batch 96
 VARIANTS = {True: ["channels_last+frozen+graph+tf32", "channels_last+frozen+edges+compile+graph+tf32"],
             False: ["channels_last+frozen+graph"]}
 DERIVED_VARIANTS = {True: ["channels_last+tf32", "channels_last+graph+tf32"], False: ["channels_last+graph"]}
+ENAS = ["--network", "enas-micro"]  # F=20, 6+2 layers, batch 160; eager in the peer, as every sample is another network
+ENAS_VARIANTS = {True: ["channels_last+tf32", "nchw+tf32"], False: ["channels_last"]}
 
 
 def fastest(rows, tf32, count=2):
@@ -39,6 +42,7 @@ def beside(suite):
     found = suite.done.get("peers", {}).get("rows", [])
     jobs = [("search step", [], tf32, fastest(found, tf32) or VARIANTS[tf32]) for tf32 in (True, False)]
     jobs += [("DARTS_V2, C=36, 20 cells, batch 96", DERIVED, tf32, DERIVED_VARIANTS[tf32]) for tf32 in (True, False)]
+    jobs += [("ENAS micro, published architecture, batch 160", ENAS, tf32, ENAS_VARIANTS[tf32]) for tf32 in (True, False)]
     data = {"version": version, "rows": []}
     for i, (name, network, tf32, variants) in enumerate(jobs):
         row = take_turns(suite, python, name, network, tf32, variants, suite.left() / (len(jobs) - i))
