@@ -60,7 +60,7 @@ nas::DartsOptions search_options(const Config& c, const datasets::Dataset& data)
 
 SearchTask::SearchTask(const nas::AlphaMethodInfo& method, Config& config, nas::Ledger& ledger,
                        const autograd::CompileOptions& compile)
-    : compile_(compile), method_(method) {
+    : compile_(compile) {
   nas::Stopwatch watch;
   fill_shared_space(config, method.defaults.cells);
   train_ = datasets::open_train(config.text("data.name"), config.text("data.root"));
