@@ -72,7 +72,7 @@ class SearchTask final : public Task {
   std::unique_ptr<nas::DartsSearch> search_;
   std::unique_ptr<TableScore> table_;
   ScoreQueue queue_;
-  int epoch_ = 0;  // of the stage
+  int epoch_ = 0;                                                     // of the stage
   std::map<int64_t, nas::Cost> arch_cost_, weight_cost_, eval_cost_;  // of one run, by batch size
   std::map<std::string, std::vector<Table>> history_;                 // per table of alphas, after each epoch
   std::optional<nas::EigenvalueStop> stop_;
