@@ -4,6 +4,7 @@
 
 #include "datasets/random.h"
 #include "kernels/core/check.h"
+#include "nas/cli/search_report.h"
 #include "nas/cli/shared_space.h"
 #include "nas/sharing/path_pruning.h"
 
@@ -304,7 +305,7 @@ std::string PathTask::report(RunDirectory& directory, const Evaluations& evaluat
     text += fmt::format("accuracy with shared weights {:.2f} % ({} images of {}, {} statistics)\n",
                         100 * evaluations.last.accuracy(), evaluations.last.images, train_.name,
                         nas::statistics_name(search_->scorer().statistics()));
-  text += nas::describe_candidates(search_->space(), found);
+  text += describe_skips(search_->space(), space().format(found));
   text += table_->report(found, ranking_);
   if (!finished) text += "not finished: the architecture is the best so far\n";
   directory.log(text);

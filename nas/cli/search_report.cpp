@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <string_view>
 #include <vector>
 
 #include "nas/genotype.h"
+#include "nas/sharing/supernet_score.h"
 
 namespace mixop::cli {
 namespace {
@@ -17,22 +17,8 @@ struct Count {
   bool collapsed() const { return operations > 0 && 4 * skips >= 3 * operations; }
 };
 
-int occurrences(const std::string& text, std::string_view word) {
-  int count = 0;
-  for (size_t at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) ++count;
-  return count;
-}
-
-std::vector<Count> count_skips(const std::string& architecture) {
-  if (!architecture.starts_with("Genotype(")) {
-    Count all{"the cell"};
-    for (const char* op : {"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"})
-      all.operations += occurrences(architecture, op);
-    all.skips = occurrences(architecture, "skip_connect");
-    return {all};
-  }
+std::vector<Count> count_skips(const nas::Genotype& genotype) {
   std::vector<Count> counts;
-  const nas::Genotype genotype = nas::parse_genotype(architecture);
   for (const nas::CellKind kind : {nas::CellKind::normal, nas::CellKind::reduce}) {
     Count& count = counts.emplace_back(Count{fmt::format("the {} cell", nas::cell_kind_name(kind))});
     for (const nas::Edge& edge : genotype.cell(kind).edges) {
@@ -45,9 +31,10 @@ std::vector<Count> count_skips(const std::string& architecture) {
 
 }  // namespace
 
-std::string describe_skips(const std::string& architecture) {
+std::string describe_skips(const nas::MixedSpace& space, const std::string& architecture) {
+  if (space.space().name() != "darts") return nas::describe_candidates(space, space.space().parse(architecture));
   std::string text = "skip connections:", warning;
-  for (const Count& c : count_skips(architecture)) {
+  for (const Count& c : count_skips(nas::parse_genotype(architecture))) {
     text += fmt::format("{} {} of {} in {}", text.back() == ':' ? "" : ",", c.skips, c.operations, c.cell);
     if (c.collapsed())
       warning += fmt::format("warning: the search has collapsed: {} of {} operations of {} are skip connections\n",

@@ -3,11 +3,13 @@
 
 #include <string>
 
+#include "nas/sharing/mixed_space.h"
+
 namespace mixop::cli {
 
-/// How many operations of each cell are skip connections, and a warning when nearly all are: such a search has
-/// collapsed, as alphas come to prefer what trains fastest (DARTS-, Chu et al. 2021). For a genotype of the DARTS
-/// space or any other text in which operations have their names. Each line is ended by a line break.
-std::string describe_skips(const std::string& architecture);
+/// How many operations are skip connections, and a warning when nearly all are: such a search has collapsed, as
+/// alphas come to prefer what trains fastest (DARTS-, Chu et al. 2021). In the DARTS space each cell is looked at
+/// for itself, in others all of the architecture (nas::describe_candidates). Each line is ended by a line break.
+std::string describe_skips(const nas::MixedSpace& space, const std::string& architecture);
 
 }  // namespace mixop::cli

@@ -296,7 +296,8 @@ std::string SearchTask::report(RunDirectory& directory, const Evaluations& evalu
   if (evaluations.last_epoch >= 0)
     text += fmt::format("supernet validation accuracy {:.2f} % ({} images, after epoch {})\n",
                         100 * evaluations.last.accuracy(), evaluations.last.images, evaluations.last_epoch + 1);
-  text += describe_skips(architecture) + search_->method().remarks(search_->space(), search_->alphas());
+  text += describe_skips(search_->space(), architecture) +
+          search_->method().remarks(search_->space(), search_->alphas());
   if (*table_)
     text += table_->report(search_->space(), search_->stores(), search_->space().space().parse(architecture),
                            *eval_loader_, images_, compile_);
